@@ -1,0 +1,101 @@
+"""What every solver offers, and what it is asked to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from twin.patient import Twin
+    from twin.regimen import Regimen
+
+__all__ = ["Progress", "Save", "Solver", "State"]
+
+#: Called with the fraction done, between 0 and 1, and a short message.
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What a run keeps besides its volumes.
+
+    Parameters
+    ----------
+    fields_at : sequence of float, [day]
+        Times at which the density of every node is kept.
+    thresholds : mapping of str to float or None, [1]
+        Names and levels of visibility; those of the patient's parameters if None.
+    """
+
+    fields_at: tuple[float, ...] = ()
+    thresholds: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields_at", tuple(float(day) for day in self.fields_at))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A run at one instant: enough to go on from there as if it had not stopped.
+
+    Parameters
+    ----------
+    day : float, [day]
+        The instant; events at it have been applied.
+    species : mapping of str to ndarray, [1], shape (node,)
+        viable, dead and necrosis, as fractions of the carrying capacity.
+    drug_mg_per_l : float, [mg/L]
+        Plasma concentration of the drug.
+    removed : tuple of str
+        Structures that have been resected.
+    """
+
+    day: float
+    species: Mapping[str, NDArray[np.float64]]
+    drug_mg_per_l: float = 0.0
+    removed: tuple[str, ...] = field(default=())
+
+
+class Solver(Protocol):
+    """Predicts the tumour of a twin under a regimen."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Names of the treatments and models that this solver knows."""
+        ...
+
+    def solve(
+        self,
+        twin: Twin,
+        regimen: Regimen,
+        times: Sequence[float],
+        *,
+        save: Save = ...,
+        start: State | None = None,
+        error_bars: bool = False,
+        progress: Progress | None = None,
+    ) -> xr.Dataset:
+        """One run by the result schema, at `times` [day]."""
+        ...
+
+
+def checked_times(times: Sequence[float] | NDArray[Any], *, what: str) -> NDArray[np.float64]:
+    """`times` as a strictly increasing array, [day].
+
+    >>> checked_times([0, 1.5], what="Output times")
+    array([0. , 1.5])
+    """
+    array = np.asarray(times, np.float64).ravel()
+    if not np.isfinite(array).all():
+        raise InvalidInput(f"{what} hold a value that is not finite; give days such as 0, 7, 14.")
+    if len(array) > 1 and not (np.diff(array) > 0).all():
+        raise InvalidInput(f"{what} must increase strictly, without repetition.")
+    return array

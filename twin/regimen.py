@@ -1,0 +1,175 @@
+"""A regimen: all that is given to one patient, as the clinic prescribes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from twin.calendar import Calendar
+from twin.courses import Course, Radiotherapy, Resection, Temozolomide
+from twin.errors import InvalidInput
+from twin.events import Schedule
+
+__all__ = ["Regimen"]
+
+_KINDS: dict[str, type[Course]] = {
+    "radiotherapy": Radiotherapy,
+    "temozolomide": Temozolomide,
+    "resection": Resection,
+}
+
+
+def _kind(course: Course) -> str:
+    return next(name for name, kind in _KINDS.items() if type(course) is kind)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Regimen:
+    """Courses of treatment; physical quantities only, no sensitivity.
+
+    Parameters
+    ----------
+    *courses : Radiotherapy, Temozolomide or Resection
+        In any order.
+
+    Examples
+    --------
+    >>> import datetime
+    >>> calendar = Calendar(datetime.date(2026, 3, 30))
+    >>> regimen = Regimen(Radiotherapy(total_dose_gy=60, fractions=30, start_day=28))
+    >>> len(regimen.schedule(calendar).fractions)
+    30
+    >>> regimen.with_radiotherapy(fractions=25).radiotherapy[0].total_dose_gy
+    50.0
+    """
+
+    courses: tuple[Course, ...]
+
+    def __init__(self, *courses: Course) -> None:
+        for course in courses:
+            if type(course) not in _KINDS.values():
+                raise InvalidInput(
+                    f"A regimen is made of {', '.join(k.__name__ for k in _KINDS.values())}, "
+                    f"not of {course!r}."
+                )
+        object.__setattr__(self, "courses", tuple(courses))
+
+    @property
+    def radiotherapy(self) -> tuple[Radiotherapy, ...]:
+        """The courses of radiotherapy."""
+        return tuple(course for course in self.courses if isinstance(course, Radiotherapy))
+
+    @property
+    def temozolomide(self) -> tuple[Temozolomide, ...]:
+        """The courses of temozolomide."""
+        return tuple(course for course in self.courses if isinstance(course, Temozolomide))
+
+    @property
+    def resections(self) -> tuple[Resection, ...]:
+        """The operations."""
+        return tuple(course for course in self.courses if isinstance(course, Resection))
+
+    def schedule(self, calendar: Calendar) -> Schedule:
+        """Every event of the regimen in time order."""
+        return Schedule.of(
+            [
+                event
+                for index, course in enumerate(self.courses)
+                for event in course.events(calendar, index, self.courses)
+            ]
+        )
+
+    def describe(self, calendar: Calendar) -> list[str]:
+        """The regimen in plain sentences, one a course."""
+        if not self.courses:
+            return ["No treatment."]
+        return [course.describe(calendar, self.courses) for course in self.courses]
+
+    def with_radiotherapy(self, *, keep: str = "dose_per_fraction", **changes: Any) -> Regimen:
+        """A regimen whose radiotherapy is changed.
+
+        Parameters
+        ----------
+        keep : {"dose_per_fraction", "total_dose"}
+            What stays when the number of fractions changes and no dose is given.
+        **changes
+            Fields of `Radiotherapy`, or `dose_per_fraction_gy` [Gy].
+        """
+        if keep not in ("dose_per_fraction", "total_dose"):
+            raise InvalidInput(f"keep is {keep!r}; it may be 'dose_per_fraction' or 'total_dose'.")
+        if len(self.radiotherapy) != 1:
+            raise InvalidInput(
+                f"The regimen has {len(self.radiotherapy)} courses of radiotherapy; "
+                "changing one needs exactly one."
+            )
+        old = self.radiotherapy[0]
+        per_fraction = changes.pop("dose_per_fraction_gy", None)
+        fractions = changes.get("fractions", old.fractions)
+        if per_fraction is not None:
+            if "total_dose_gy" in changes:
+                raise InvalidInput(
+                    "Give the total dose or the dose per fraction of radiotherapy, not both."
+                )
+            changes["total_dose_gy"] = float(per_fraction) * fractions
+        elif "total_dose_gy" not in changes and keep == "dose_per_fraction":
+            changes["total_dose_gy"] = old.total_dose_gy / old.fractions * fractions
+        new = replace(old, **changes)
+        return Regimen(*(new if course is old else course for course in self.courses))
+
+    def delayed(self, *, days: float) -> Regimen:
+        """The same regimen with radiotherapy (and what hangs on it) later by `days` [day]."""
+        return Regimen(
+            *(
+                replace(course, start_day=course.start_day + days)
+                if isinstance(course, Radiotherapy)
+                else course
+                for course in self.courses
+            )
+        )
+
+    def differences(self, other: Regimen) -> list[str]:
+        """What differs from `other`, in words; one entry for each thing that differs."""
+        found: list[str] = []
+        for name, kind in _KINDS.items():
+            mine = [course for course in self.courses if type(course) is kind]
+            theirs = [course for course in other.courses if type(course) is kind]
+            if len(mine) != len(theirs):
+                found.append(name if not theirs else (f"no {name}" if not mine else f"number of {name} courses"))
+                continue
+            for a, b in zip(mine, theirs, strict=True):
+                fields = asdict(a)
+                before = asdict(b)
+                changed = [key for key in fields if fields[key] != before[key]]
+                if name == "radiotherapy":
+                    changed = _grouped_radiotherapy(changed)
+                found += [f"{name} {key.replace('_', ' ')}" for key in changed]
+        return found
+
+    def as_dict(self) -> list[dict[str, Any]]:
+        """A list that JSON can hold, one entry a course."""
+        return [{"kind": _kind(course), **asdict(course)} for course in self.courses]
+
+    @classmethod
+    def from_dict(cls, entries: list[Mapping[str, Any]]) -> Regimen:
+        """The regimen that `as_dict` wrote."""
+        courses = []
+        for entry in entries:
+            values = dict(entry)
+            kind = values.pop("kind", None)
+            if kind not in _KINDS:
+                raise InvalidInput(
+                    f"A course of kind {kind!r} is not known; there are {', '.join(_KINDS)}."
+                )
+            courses.append(_KINDS[kind](**values))
+        return cls(*courses)
+
+
+def _grouped_radiotherapy(changed: list[str]) -> list[str]:
+    """Fields that are one clinical choice, said once: dose and fractions; the boost's two."""
+    rest = [key for key in changed if key not in ("boost_target", "boost_total_dose_gy")]
+    if "total_dose_gy" in rest and "fractions" in rest:
+        rest = ["fractionation"] + [k for k in rest if k not in ("total_dose_gy", "fractions")]
+    if any(key.startswith("boost") for key in changed):
+        rest.append("boost")
+    return rest
