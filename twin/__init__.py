@@ -1,0 +1,104 @@
+"""Digital twins of patients with brain tumours: data, meshes, parameters, treatments.
+
+Research software: not for decisions about care.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twin.build import build, load
+    from twin.calendar import Calendar
+    from twin.courses import Radiotherapy, Resection, Temozolomide
+    from twin.errors import (
+        GeometryMismatch,
+        InvalidInput,
+        NotConverged,
+        OutsideTrainingDomain,
+        TherapyTwinError,
+    )
+    from twin.images import Image, read_nifti
+    from twin.mesh import Mesh
+    from twin.parameters import Parameter, ParameterSet, load_parameter_set
+    from twin.patient import Grid, Structure, Twin
+    from twin.protocol import Save, Solver, State
+    from twin.regimen import Regimen
+    from twin.results import open_results
+    from twin.storage import StorageFailed
+    from twin.units import parse_quantity
+
+# Names are fetched when they are first used, so that `import twin` takes no time.
+_HOME = {
+    "Calendar": "calendar",
+    "GeometryMismatch": "errors",
+    "Grid": "patient",
+    "Image": "images",
+    "InvalidInput": "errors",
+    "Mesh": "mesh",
+    "NotConverged": "errors",
+    "OutsideTrainingDomain": "errors",
+    "Parameter": "parameters",
+    "ParameterSet": "parameters",
+    "Radiotherapy": "courses",
+    "Regimen": "regimen",
+    "Resection": "courses",
+    "Save": "protocol",
+    "Solver": "protocol",
+    "State": "protocol",
+    "StorageFailed": "storage",
+    "Structure": "patient",
+    "Temozolomide": "courses",
+    "TherapyTwinError": "errors",
+    "Twin": "patient",
+    "build": "build",
+    "load": "build",
+    "load_parameter_set": "parameters",
+    "open_results": "results",
+    "parse_quantity": "units",
+    "read_nifti": "images",
+}
+
+__all__ = [
+    "Calendar",
+    "GeometryMismatch",
+    "Grid",
+    "Image",
+    "InvalidInput",
+    "Mesh",
+    "NotConverged",
+    "OutsideTrainingDomain",
+    "Parameter",
+    "ParameterSet",
+    "Radiotherapy",
+    "Regimen",
+    "Resection",
+    "Save",
+    "Solver",
+    "State",
+    "StorageFailed",
+    "Structure",
+    "Temozolomide",
+    "TherapyTwinError",
+    "Twin",
+    "build",
+    "load",
+    "load_parameter_set",
+    "open_results",
+    "parse_quantity",
+    "read_nifti",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'twin' has no attribute {name!r}")
+    value = getattr(import_module(f"twin.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,230 @@
+"""Reading NIfTI images safely; the only code that knows orientations."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from twin.errors import GeometryMismatch, InvalidInput
+
+__all__ = ["Image", "read_nifti", "same_grid"]
+
+MAX_SIDE = 1024
+MAX_VOXELS = 2**28
+_MAX_OFFSET = 2**24  # bytes before the first voxel: header and extensions
+_LENGTH_UNITS = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # NIfTI-1 xyzt_units to mm
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A three-dimensional image in RAS axis order.
+
+    Parameters
+    ----------
+    data : ndarray, shape (i, j, k)
+    affine : ndarray, [mm], shape (4, 4)
+        From voxel numbers to RAS millimetres of the voxel centres.
+    """
+
+    data: NDArray[np.generic]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, np.float64)
+        if self.data.ndim != 3:
+            raise InvalidInput(f"An image has three axes, not {self.data.ndim}.")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InvalidInput("An image's affine must be 4 by 4 and finite.")
+        if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+            raise InvalidInput("An image's affine is singular: one of its voxel sides is zero.")
+        affine.setflags(write=False)
+        data = self.data.view()
+        data.setflags(write=False)
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along each axis."""
+        return self.data.shape  # type: ignore[return-value]
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """Sides of a voxel, [mm], shape (3,)."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel, [mm3]."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+
+def read_nifti(path: str | os.PathLike[str], *, what: str = "image") -> Image:
+    """Return the image in a ``.nii`` or ``.nii.gz`` file, in RAS axis order.
+
+    The declared size is checked before anything is decompressed (at most 1024
+    voxels along an axis and 2**28 in all). Integers stay integers; all else
+    becomes float32.
+
+    Parameters
+    ----------
+    path : path
+    what : str
+        What the image is for ("T1 image"); errors begin with it.
+
+    Raises
+    ------
+    InvalidInput
+        Missing, not NIfTI, truncated, too large, not three-dimensional,
+        without orientation, or with values that are not finite.
+    """
+    file = Path(path)
+    label = f"{what[:1].upper()}{what[1:]} {file}"
+    if not file.is_file():
+        raise InvalidInput(f"{label} does not exist{_similar(file)}; check name and folder.")
+    if not file.name.endswith((".nii", ".nii.gz")):
+        raise InvalidInput(f"{label} is not a NIfTI file by its name; give a .nii or .nii.gz file.")
+    _check_declared_size(file, label)
+    try:
+        picture: Any = nib.load(file)
+        header = picture.header
+        if not (int(header["sform_code"]) or int(header["qform_code"])):
+            raise InvalidInput(
+                f"{label} states no orientation (its sform and qform codes are 0), so left and "
+                "right are unknown; export it again with its orientation."
+            )
+        unit = _LENGTH_UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
+        affine = np.array(picture.affine, np.float64)
+        affine[:3] *= unit
+        if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+            raise InvalidInput(
+                f"{label} has an affine that is singular or not finite; export it again."
+            )
+        data = _values(picture, label)
+    except InvalidInput:
+        raise
+    except MemoryError:
+        raise InvalidInput(f"{label} does not fit into memory; crop or resample it.") from None
+    except (OSError, EOFError, zlib.error, ValueError, HeaderDataError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(
+            f"{label} is damaged or cut short ({reason}); copy or export it again."
+        ) from None
+    data, affine = _canonical(data, affine)
+    return Image(data, affine)
+
+
+def _similar(file: Path) -> str:
+    if not file.parent.is_dir():
+        return f" (nor does the folder {file.parent})"
+    near = difflib.get_close_matches(
+        file.name, [entry.name for entry in file.parent.iterdir()], n=1
+    )
+    return f" (there is {near[0]})" if near else ""
+
+
+def _open(file: Path) -> IO[bytes]:
+    return gzip.open(file) if file.name.endswith(".gz") else file.open("rb")  # type: ignore[return-value]
+
+
+def _check_declared_size(file: Path, label: str) -> None:
+    """Read the header alone and judge what it declares."""
+    try:
+        with _open(file) as stream:
+            start = stream.read(348)
+            if start[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c"):
+                start += stream.read(540 - 348)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput(
+            f"{label} cannot be read ({str(error) or 'cut short'}); copy or export it again."
+        ) from None
+    kinds = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+    if len(start) not in kinds:
+        raise InvalidInput(f"{label} is cut short within its header; copy or export it again.")
+    try:
+        header = kinds[len(start)](start, check=False)
+        valid = int(header["sizeof_hdr"]) == len(start)
+    except Exception:  # nibabel raises many kinds on garbage
+        valid = False
+    if not valid or header["magic"].item()[:2] not in (b"n+", b"ni"):
+        raise InvalidInput(f"{label} is not a NIfTI file; export it as NIfTI.")
+    axes = int(header["dim"][0])
+    sides = [int(side) for side in header["dim"][1 : 1 + max(0, min(axes, 7))]]
+    while len(sides) > 3 and sides[-1] == 1:
+        sides.pop()
+    if len(sides) != 3 or min(sides) < 1:
+        raise InvalidInput(
+            f"{label} has the shape {tuple(sides)}; it must be one three-dimensional volume."
+        )
+    if max(sides) > MAX_SIDE or math.prod(sides) > MAX_VOXELS:
+        raise InvalidInput(
+            f"{label} declares {' x '.join(map(str, sides))} voxels; at most {MAX_SIDE} along an "
+            f"axis and {MAX_VOXELS} in all are read; crop or resample it."
+        )
+    if not 0 <= float(header["vox_offset"]) <= _MAX_OFFSET:
+        raise InvalidInput(f"{label} has a damaged header (voxel offset); export it again.")
+
+
+def _values(picture: Any, label: str) -> NDArray[np.generic]:
+    kind = picture.get_data_dtype()
+    if kind.fields is not None or kind.kind not in "iuf":
+        raise InvalidInput(f"{label} holds values of type {kind}; it must hold plain numbers.")
+    proxy = picture.dataobj
+    scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
+    shape = picture.shape[:3]
+    if kind.kind in "iu" and not scaled:
+        return np.asarray(proxy).reshape(shape)
+    data = np.asarray(proxy, np.float32).reshape(shape)
+    if not np.isfinite(data).all():
+        count = int((~np.isfinite(data)).sum())
+        raise InvalidInput(f"{label} has {count} voxels that are NaN or infinite; replace them.")
+    return data
+
+
+def _canonical(
+    data: NDArray[np.generic], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    """Axes flipped and swapped so that they run as nearly as possible right, anterior, superior."""
+    order = nib.orientations.io_orientation(affine)
+    turned = nib.orientations.apply_orientation(data, order)
+    return (
+        np.ascontiguousarray(turned),
+        affine @ nib.orientations.inv_ornt_aff(order, data.shape),
+    )
+
+
+def same_grid(a: Image, b: Image, *, names: tuple[str, str]) -> None:
+    """Check that two images lie on the same voxels.
+
+    Corners may differ by a twentieth of a voxel, which files that store their
+    orientation twice do.
+
+    Raises
+    ------
+    GeometryMismatch
+        With what differs and by how much.
+    """
+    if a.shape != b.shape:
+        raise GeometryMismatch(
+            f"{names[0]} has {' x '.join(map(str, a.shape))} voxels but {names[1]} has "
+            f"{' x '.join(map(str, b.shape))}; resample one onto the grid of the other."
+        )
+    ends = np.array(np.meshgrid(*[(0.0, side - 1.0) for side in a.shape])).reshape(3, -1)
+    corners = np.vstack([ends, np.ones(8)])
+    apart = float(np.abs(((a.affine - b.affine) @ corners)[:3]).max())
+    if not apart <= 0.05 * float(min(a.spacing_mm.min(), b.spacing_mm.min())):
+        raise GeometryMismatch(
+            f"{names[0]} and {names[1]} have the same shape but lie {apart:.3g} mm apart in the "
+            "head; resample one onto the grid of the other."
+        )

@@ -1,0 +1,277 @@
+"""The twin: one patient's geometry, parameters and record, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.calendar import Calendar
+from twin.errors import GeometryMismatch, InvalidInput
+from twin.mesh import Mesh
+from twin.parameters import ParameterSet
+from twin.regimen import Regimen
+
+__all__ = ["MESH_LABELS", "TISSUES", "TUMOUR_STRUCTURES", "Grid", "Structure", "Twin"]
+
+#: Numbers of the tissues in `Twin.tissues`; 0 is outside the head.
+TISSUES: Mapping[str, int] = MappingProxyType({"fluid": 1, "grey_matter": 2, "white_matter": 3})
+#: Labels of the mesh: the tissues and the tumour's core.
+MESH_LABELS: Mapping[str, int] = MappingProxyType({**TISSUES, "enhancing": 4, "necrosis": 5})
+#: Structures that every twin has; they do not overlap.
+TUMOUR_STRUCTURES = ("necrosis", "enhancing", "flair")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The cubic voxels on which every image and mask of a twin lies.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along right, anterior, superior.
+    affine : ndarray, [mm], shape (4, 4)
+        From voxel numbers to RAS millimetres of voxel centres.
+
+    Examples
+    --------
+    >>> Grid((10, 10, 10), np.diag([2.0, 2.0, 2.0, 1.0])).voxel_mm3
+    8.0
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, np.float64)
+        shape = tuple(int(side) for side in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InvalidInput(f"A grid has three positive sides, not {shape}.")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InvalidInput("A grid's affine must be 4 by 4 and finite.")
+        sides = np.linalg.norm(affine[:3, :3], axis=0)
+        turned = affine[:3, :3] / max(float(sides.max()), 1e-12)
+        if not (sides.min() > 0 and np.abs(turned.T @ turned - np.eye(3)).max() < 5e-3):
+            raise InvalidInput(
+                f"A grid's voxels must be cubes, not {np.round(sides, 3).tolist()} mm or tilted."
+            )
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Grid):
+            return NotImplemented
+        return self.shape == other.shape and np.array_equal(self.affine, other.affine)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.affine.tobytes()))
+
+    @property
+    def spacing_mm(self) -> float:
+        """Side of a voxel, [mm]."""
+        return float(np.linalg.norm(self.affine[:3, :3], axis=0).mean())
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel, [mm3]."""
+        return self.spacing_mm**3
+
+    def to_world(self, voxels: NDArray[np.generic]) -> NDArray[np.float64]:
+        """RAS positions of voxel numbers, [mm], shape (..., 3)."""
+        return np.asarray(voxels, np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def to_voxels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Voxel numbers (not rounded) of RAS positions [mm], shape (..., 3)."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(points, np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A region of the patient.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape of the grid
+    kind : {"tumour", "organ"}
+    stylised : bool
+        Drawn from coordinates, not from this patient's images; tables say so.
+    parameter : str or None
+        Name of the parameter that is its alpha/beta [Gy], for EQD2.
+    source : str
+        Where the outline comes from.
+    """
+
+    mask: NDArray[np.bool_]
+    kind: str
+    stylised: bool = False
+    parameter: str | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("tumour", "organ"):
+            raise InvalidInput(f"A structure is of kind 'tumour' or 'organ', not {self.kind!r}.")
+        mask = np.asarray(self.mask).astype(bool)
+        mask.setflags(write=False)
+        object.__setattr__(self, "mask", mask)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Twin:
+    """One patient, ready to be treated in the computer.
+
+    Parameters
+    ----------
+    name : str
+    mesh, coarse_mesh : Mesh
+        The study mesh, and one about 1.6 times coarser for the numerical error.
+    grid : Grid
+        Voxels of all that follows.
+    tissues : ndarray of int8, shape of the grid
+        1 fluid, 2 grey matter, 3 white matter, 0 outside.
+    image : ndarray of float32 or None, shape of the grid
+        T1, for pictures.
+    structures : mapping of str to Structure
+        With "necrosis", "enhancing" (the rim), "flair" (outside the core), "brain".
+    parameters : ParameterSet
+    calendar : Calendar
+        Day 0 is the date of the reference segmentation.
+    body_surface_m2 : float, [m2]
+    delivered : Regimen
+        Treatment given already, with its days.
+
+    Raises
+    ------
+    GeometryMismatch
+        Arrays off the grid, a mesh that does not lie in it.
+    InvalidInput
+        A missing or empty structure, overlapping tumour parts, values out of range.
+    """
+
+    name: str
+    mesh: Mesh
+    coarse_mesh: Mesh
+    grid: Grid
+    tissues: NDArray[np.int8]
+    image: NDArray[np.float32] | None
+    structures: Mapping[str, Structure]
+    parameters: ParameterSet
+    calendar: Calendar
+    body_surface_m2: float
+    delivered: Regimen
+
+    def __post_init__(self) -> None:
+        tissues = np.ascontiguousarray(self.tissues, np.int8)
+        image = None if self.image is None else np.ascontiguousarray(self.image, np.float32)
+        for array, what in ((tissues, "tissues"), (image, "image")):
+            if array is not None:
+                self._check_shape(array.shape, what)
+                array.setflags(write=False)
+        for name, structure in self.structures.items():
+            self._check_shape(structure.mask.shape, f"structure {name!r}")
+            if structure.parameter is not None and structure.parameter not in self.parameters:
+                raise InvalidInput(
+                    f"Structure {name!r} takes its alpha/beta from {structure.parameter!r}, "
+                    f"which the parameter set {self.parameters.name!r} does not have."
+                )
+        object.__setattr__(self, "tissues", tissues)
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
+        self._check_tumour()
+        for mesh, what in ((self.mesh, "mesh"), (self.coarse_mesh, "coarse mesh")):
+            self._check_mesh(mesh, what)
+        if not 0.3 <= self.body_surface_m2 <= 3.5:
+            raise InvalidInput(
+                f"The body surface is {self.body_surface_m2:g} m2, but must lie between "
+                "0.3 and 3.5 m2."
+            )
+
+    def _check_shape(self, shape: tuple[int, ...], what: str) -> None:
+        if shape != self.grid.shape:
+            raise GeometryMismatch(f"The {what} has shape {shape}, the grid {self.grid.shape}.")
+
+    def _check_tumour(self) -> None:
+        for name in (*TUMOUR_STRUCTURES, "brain"):
+            if name not in self.structures:
+                raise InvalidInput(f"The twin has no structure {name!r}; every twin needs one.")
+            if name != "necrosis" and not self.structures[name].mask.any():
+                raise InvalidInput(f"The structure {name!r} is empty; it needs at least one voxel.")
+        count = sum(self.structures[name].mask.astype(np.int8) for name in TUMOUR_STRUCTURES)
+        if int(np.max(count)) > 1:
+            raise InvalidInput("Necrosis, enhancing tumour and FLAIR abnormality must not overlap.")
+
+    def _check_mesh(self, mesh: Mesh, what: str) -> None:
+        missing = set(MESH_LABELS) - {"necrosis"} - set(mesh.label_names.values())
+        if missing:
+            raise InvalidInput(f"The {what} has no label {sorted(missing)[0]!r}.")
+        voxels = self.grid.to_voxels(mesh.points)
+        beyond = np.maximum(-0.5 - voxels, voxels - (np.array(self.grid.shape) - 0.5)).max()
+        if not beyond <= 2.0:
+            raise GeometryMismatch(
+                f"The {what} reaches {beyond * self.grid.spacing_mm:.1f} mm out of the images."
+            )
+
+    def replace(self, **changes: Any) -> Twin:
+        """Return a twin with some fields changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+    def on_coarse_mesh(self) -> Twin:
+        """Return the same patient on the coarser mesh."""
+        return self.replace(mesh=self.coarse_mesh)
+
+    def volume_ml(self, structure: str) -> float:
+        """Volume of a structure by its voxels, [mL]."""
+        return float(self.structures[structure].mask.sum() * self.grid.voxel_mm3 / 1e3)
+
+    @property
+    def content_hash(self) -> str:
+        """Hexadecimal SHA-256 of all that a run depends on, but the parameters.
+
+        Meshes, masks, tissues, grid, body surface, calendar, delivered
+        treatment and the structures' alpha/beta names; no names, paths or pictures.
+        """
+        digest = hashlib.sha256()
+        digest.update(self.mesh.content_hash.encode())
+        digest.update(self.coarse_mesh.content_hash.encode())
+        digest.update(repr(self.grid.shape).encode() + self.grid.affine.tobytes())
+        digest.update(self.tissues.tobytes())
+        for name, structure in sorted(self.structures.items()):
+            digest.update(f"{name} {structure.kind} {structure.parameter}".encode())
+            digest.update(np.packbits(structure.mask).tobytes())
+        record = {
+            "body_surface_m2": self.body_surface_m2,
+            "reference_date": self.calendar.reference_date.isoformat(),
+            "delivered": self.delivered.as_dict(),
+        }
+        digest.update(json.dumps(record, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def describe(self) -> str:
+        """Return the patient in plain sentences."""
+        lines = [
+            f"{self.name}: day 0 is {self.calendar.text(0)}; body surface "
+            f"{self.body_surface_m2:g} m2; parameters {self.parameters.name!r}.",
+            "Tumour: "
+            + ", ".join(f"{name} {self.volume_ml(name):.1f} mL" for name in TUMOUR_STRUCTURES)
+            + ".",
+            "Organs: "
+            + ", ".join(
+                f"{name} {self.volume_ml(name):.1f} mL" + (" (stylised)" if organ.stylised else "")
+                for name, organ in self.structures.items()
+                if organ.kind == "organ"
+            )
+            + ".",
+            f"Mesh: {len(self.mesh.points)} nodes and {len(self.mesh.cells)} tetrahedra "
+            f"(coarse: {len(self.coarse_mesh.points)} nodes).",
+        ]
+        if self.delivered.courses:
+            lines += ["Given already:", *self.delivered.describe(self.calendar)]
+        return "\n".join(lines)
