@@ -1,0 +1,55 @@
+# The whole project from the command line: `make` lists what there is.
+# One thread a process in the tests, so that timings and last bits do not depend on the machine.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+TWIN := .venv/bin/twin
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+PYTEST := $(ONE_THREAD) $(PYTHON) -m pytest
+# More arguments for pytest, e.g. make test ARGS="-k mesh -x"
+ARGS :=
+
+.PHONY: help setup demo test test-slow bench lint clean
+
+help:
+	@echo "make demo       set up, then the main job: six treatments of one brain tumour, pictures, a report"
+	@echo "make test       set up, then every quick test"
+	@echo "make test-slow  the tests that take longer"
+	@echo "make bench      the benchmarks: seconds, memory and accuracy against what the project promises"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove the demo's results and what tools left behind (.venv stays)"
+
+setup:
+	@tools/setup.sh
+
+# The main job, one command a line; each is shown before it runs.
+define DEMO
+$(TWIN) init --example glioblastoma demo
+$(TWIN) run demo/study.toml -o demo/results
+$(TWIN) train demo/study.toml -o demo/model
+$(TWIN) whatif demo/model --set radiotherapy.fractions=25
+$(TWIN) compare demo/results
+$(TWIN) report demo/results -o demo/report
+endef
+export DEMO
+
+demo: setup
+	@set -e; while read -r line; do echo; echo "\$$ $$line"; $$line </dev/null; done <<<"$$DEMO"
+
+test: setup
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: setup
+	@$(PYTEST) -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
+
+bench: setup
+	@$(ONE_THREAD) $(PYTHON) -m pytest tests/benchmarks -o addopts= -o norecursedirs=".*" -s $(ARGS)
+
+lint:
+	@tools/setup.sh dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+clean:
+	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Packaged data (installed as ``twin.data``; reach it through :mod:`twin.examples`)."""
