@@ -2,12 +2,13 @@
 
 import os
 
-for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
-
 import pytest
 
 OPTIONAL = "optional:"
+
+# Before numpy, torch or numba is imported: conftest.py is read first.
+for _name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+    os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
 
 
 def _refuse_skip(report, reason):
@@ -18,8 +19,8 @@ def _refuse_skip(report, reason):
     report.outcome = "failed"
     report.longrepr = (
         f"skipped in CI: {reason}\n"
-        "CI has everything that tools/setup.sh installs, so nothing may be skipped there; what a machine "
-        f"may well lack (a GPU, say) is skipped as pytest.skip('{OPTIONAL} no GPU')."
+        "CI has everything that tools/setup.sh installs, so nothing may be skipped there; what "
+        f"a machine may well lack (a GPU, say) is skipped as pytest.skip('{OPTIONAL} no GPU')."
     )
 
 
@@ -29,6 +30,7 @@ def _reason(report):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    """Look at every skip of a test."""
     report = (yield).get_result()
     if report.skipped and not hasattr(report, "wasxfail"):
         _refuse_skip(report, _reason(report))
@@ -36,6 +38,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_make_collect_report(collector):
+    """Look at every skip of a whole file."""
     report = (yield).get_result()
     if report.skipped:
         _refuse_skip(report, _reason(report))

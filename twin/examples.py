@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twin.errors import InvalidInput
 
-__all__ = ["data_folder", "data_file"]
+__all__ = ["data_file", "data_folder"]
 
 
 def data_folder() -> Traversable:
@@ -35,7 +35,7 @@ def data_folder() -> Traversable:
 
 
 def data_file(*parts: str) -> Traversable:
-    """Return one file or folder of the packaged data, with what there is named when it is not there.
+    """Return one file or folder of the packaged data.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def data_file(*parts: str) -> Traversable:
     Raises
     ------
     InvalidInput
-        Where there is nothing of that name.
+        Where there is nothing of that name; it lists what there is.
 
     Examples
     --------
@@ -58,9 +58,7 @@ def data_file(*parts: str) -> Traversable:
     for part in parts:
         inside = sorted(entry.name for entry in here.iterdir()) if here.is_dir() else []
         if part not in inside:
-            known = [name for name in inside if not name.startswith(("_", "."))]
-            raise InvalidInput(
-                f"no packaged {'/'.join(parts)}: {part!r} is not among {', '.join(known) or 'nothing'}"
-            )
+            known = ", ".join(name for name in inside if not name.startswith(("_", ".")))
+            raise InvalidInput(f"no packaged {'/'.join(parts)}: {part!r} is not among {known}")
         here = here.joinpath(part)
     return here
