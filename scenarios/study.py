@@ -1,0 +1,389 @@
+"""What the clinic chooses (scenarios) by what nature chooses (cases): a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenarios.mesh_error import edge_near_tumour
+from twin.errors import InvalidInput
+from twin.events import DrugDose, Fraction
+from twin.regimen import Regimen
+from twin.units import parse_quantity
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from twin.parameters import ParameterSet
+    from twin.patient import Twin
+    from twin.protocol import Progress, Solver
+
+__all__ = ["Case", "Scenario", "Study"]
+
+LONGEST_STUDY_DAY = 3650.0
+
+
+def _check_name(what: str, name: str) -> None:
+    if not (isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= 80):
+        raise InvalidInput(
+            f"The {what} name {name!r} cannot be used; give 1 to 80 printable characters."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One treatment arm: a name, a regimen, and the arm that it is compared with.
+
+    Examples
+    --------
+    >>> Scenario("no treatment", Regimen()).compared_with is None
+    True
+    """
+
+    name: str
+    regimen: Regimen
+    compared_with: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("scenario", self.name)
+        if self.compared_with == self.name:
+            raise InvalidInput(
+                f"Scenario {self.name!r} is compared with itself; name another one or none."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One assumption about the unknown parameters.
+
+    Parameters
+    ----------
+    name : str
+    changes : mapping of str to str or float
+        Parameters by name; text with a unit ("0.045 1/day"), or a plain number in
+        the unit of the parameter set.
+
+    Examples
+    --------
+    >>> from twin.parameters import load_parameter_set
+    >>> case = Case("resistant", {"alpha": "0.025 1/Gy"})
+    >>> case.parameters(load_parameter_set("glioblastoma")).value("alpha")
+    0.025
+    """
+
+    name: str
+    changes: Mapping[str, str | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_name("case", self.name)
+        object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
+
+    def values(self, base: ParameterSet) -> dict[str, float]:
+        """The changed parameters as plain numbers in the units of `base`."""
+        found: dict[str, float] = {}
+        for name, value in self.changes.items():
+            entry = base[name]
+            if isinstance(value, str):
+                where = f"Case {self.name!r}, {name}"
+                found[name] = parse_quantity(value, entry.unit, where=where)
+            else:
+                found[name] = float(value)
+        return found
+
+    def parameters(self, base: ParameterSet) -> ParameterSet:
+        """The parameter set of this case, each change checked against its range."""
+        try:
+            return base.replace(**self.values(base))
+        except InvalidInput as error:
+            if str(error).startswith("Case "):
+                raise
+            raise InvalidInput(f"Case {self.name!r}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Study:
+    """Scenarios by cases, over the same days.
+
+    Parameters
+    ----------
+    scenarios : mapping of str to Regimen, or iterable of Scenario
+    cases : iterable of Case
+        The first is the reference: pictures and stored fields are of it.
+    days : float, [day]
+        Horizon; volumes are kept daily until then.
+    fields_every_days : float, [day]
+        Interval at which the density of every node is kept.
+    seed : int
+        Recorded with the results; the finite-element solver draws nothing.
+    name : str
+
+    Examples
+    --------
+    >>> from twin.courses import Radiotherapy
+    >>> standard = Regimen(Radiotherapy(total_dose_gy=60, fractions=30, start_day=28))
+    >>> study = Study({"standard": standard, "later": standard.delayed(days=14)}, days=180)
+    >>> [scenario.name for scenario in study.scenarios]
+    ['standard', 'later']
+    """
+
+    scenarios: tuple[Scenario, ...]
+    cases: tuple[Case, ...]
+    days: float
+    fields_every_days: float
+    seed: int
+    name: str
+
+    def __init__(
+        self,
+        scenarios: Mapping[str, Regimen] | Iterable[Scenario],
+        cases: Iterable[Case] = (Case("expected"),),
+        *,
+        days: float = 540.0,
+        fields_every_days: float = 7.0,
+        seed: int = 0,
+        name: str = "study",
+    ) -> None:
+        if isinstance(scenarios, Mapping):
+            scenarios = [Scenario(label, regimen) for label, regimen in scenarios.items()]
+        object.__setattr__(self, "scenarios", tuple(scenarios))
+        object.__setattr__(self, "cases", tuple(cases))
+        object.__setattr__(self, "days", float(days))
+        object.__setattr__(self, "fields_every_days", float(fields_every_days))
+        object.__setattr__(self, "seed", int(seed))
+        object.__setattr__(self, "name", name)
+        self._check()
+
+    def _check(self) -> None:
+        for what, named in (("scenario", self.scenarios), ("case", self.cases)):
+            names = [item.name for item in named]
+            if not names:
+                raise InvalidInput(f"A study needs at least one {what}.")
+            for label in names:
+                if names.count(label) > 1:
+                    raise InvalidInput(f"Two {what}s are called {label!r}; rename one.")
+        for scenario in self.scenarios:
+            if scenario.compared_with is not None:
+                self.scenario(scenario.compared_with)
+        if not 1.0 <= self.days <= LONGEST_STUDY_DAY:
+            raise InvalidInput(
+                f"The horizon is {self.days:g} day, but must lie between 1 and "
+                f"{LONGEST_STUDY_DAY:g} day."
+            )
+        if not 0.25 <= self.fields_every_days <= LONGEST_STUDY_DAY:
+            raise InvalidInput(
+                f"Fields are kept every {self.fields_every_days:g} day, but the interval must lie "
+                f"between 0.25 and {LONGEST_STUDY_DAY:g} day."
+            )
+
+    def scenario(self, name: str) -> Scenario:
+        """The scenario called `name`."""
+        import difflib
+
+        names = [scenario.name for scenario in self.scenarios]
+        if name in names:
+            return self.scenarios[names.index(name)]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
+        raise InvalidInput(f"There is no scenario {name!r}; {hint}")
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Days at which volumes are kept: every day and the horizon, [day]."""
+        whole = np.arange(0.0, math.floor(self.days) + 1.0)
+        return whole if whole[-1] == self.days else np.append(whole, self.days)
+
+    @property
+    def field_times(self) -> NDArray[np.float64]:
+        """Days at which fields are kept, from day 0, [day]."""
+        count = math.floor(self.days / self.fields_every_days + 1e-9) + 1
+        return np.arange(count) * self.fields_every_days
+
+    def start_day(self, scenario: Scenario, twin: Twin) -> float:
+        """Day of the first event of an arm, 0 without treatment, [day]."""
+        events = scenario.regimen.schedule(twin.calendar).events
+        return min(events[0].day, self.days) if events else 0.0
+
+    def differs_in(self, scenario: Scenario) -> list[str]:
+        """What an arm does otherwise than the arm that it is compared with."""
+        if scenario.compared_with is None:
+            return []
+        return scenario.regimen.differences(self.scenario(scenario.compared_with).regimen)
+
+    def check(self, twin: Twin) -> None:
+        """Raise `InvalidInput` unless every arm and case can be run on `twin`."""
+        for scenario in self.scenarios:
+            for event in scenario.regimen.schedule(twin.calendar).events:
+                if event.day < 0.0:
+                    raise InvalidInput(
+                        f"Scenario {scenario.name!r} treats on day {event.day:g}, before day 0; "
+                        "treatment given already belongs in the patient's history."
+                    )
+                if event.day > self.days and not isinstance(event, DrugDose):
+                    what = "a fraction" if isinstance(event, Fraction) else "a resection"
+                    raise InvalidInput(
+                        f"Scenario {scenario.name!r} has {what} on day {event.day:g} "
+                        f"({twin.calendar.text(event.day)}), after the horizon of {self.days:g} "
+                        f"days; start earlier, or set the horizon to {math.ceil(event.day)} day "
+                        "or more."
+                    )
+        for case in self.cases:
+            case.parameters(twin.parameters)
+
+    def warnings(self, twin: Twin) -> list[str]:
+        """What a reader of the results should know beforehand, in plain sentences."""
+        found: list[str] = []
+        for scenario in self.scenarios:
+            if scenario.compared_with is None:
+                continue
+            differences = self.differs_in(scenario)
+            if not differences:
+                found.append(
+                    f"{scenario.name!r} does not differ from {scenario.compared_with!r}, "
+                    "which it is compared with."
+                )
+            elif len(differences) > 1:
+                found.append(
+                    f"{scenario.name!r} differs from {scenario.compared_with!r} in "
+                    f"{len(differences)} things ({'; '.join(differences)}); an effect cannot be "
+                    "given to one of them."
+                )
+        for scenario in self.scenarios:
+            late = [
+                event
+                for event in scenario.regimen.schedule(twin.calendar).drug_doses
+                if event.day > self.days
+            ]
+            if late:
+                found.append(
+                    f"{scenario.name!r}: {len(late)} drug doses fall after the horizon of "
+                    f"{self.days:g} days and are not simulated."
+                )
+        return found + self._front_warning(twin)
+
+    def _front_warning(self, twin: Twin) -> list[str]:
+        edge = edge_near_tumour(twin)
+        narrow: list[tuple[float, str, str]] = []
+        for case in self.cases:
+            parameters = case.parameters(twin.parameters)
+            for tissue in ("white", "grey"):
+                diffusivity = parameters.value(f"diffusivity_{tissue}")
+                width = math.sqrt(diffusivity / parameters.value("proliferation_rate"))
+                if width < 2.0 * edge:
+                    narrow.append((width, tissue, case.name))
+        if not narrow:
+            return []
+        width, tissue, case_name = min(narrow)
+        return [
+            f"The tumour's front, sqrt(D / rho) = {width:.2g} mm in {tissue} matter (case "
+            f"{case_name!r}), is narrower than two elements of {edge:.2g} mm near the tumour: "
+            "volumes carry a numerical error, given beside each from a second mesh."
+        ]
+
+    def describe(self, twin: Twin) -> str:
+        """The plan in plain sentences, with warnings, as text of several lines."""
+        self.check(twin)
+        calendar = twin.calendar
+        lines = [
+            f"{self.name}: {len(self.scenarios)} scenarios by {len(self.cases)} cases over "
+            f"{self.days:g} days from {calendar.text(0)} (day 0) to {calendar.text(self.days)}.",
+            "",
+        ]
+        for scenario in self.scenarios:
+            lines.append(f"{scenario.name}")
+            lines += [f"  {sentence}" for sentence in scenario.regimen.describe(calendar)]
+            if scenario.compared_with is not None:
+                differences = self.differs_in(scenario) or ["nothing"]
+                lines.append(
+                    f"  Compared with {scenario.compared_with!r}; differs in: "
+                    f"{'; '.join(differences)}."
+                )
+        lines.append("")
+        for case in self.cases:
+            lines.append(f"case {case.name}: {self._changes_text(case, twin.parameters)}")
+        lines += [
+            "",
+            "Doses are physical Gray as prescribed; arms of different fractionation are compared "
+            "by EQD2 alone.",
+        ]
+        lines += [f"Warning: {sentence}" for sentence in self.warnings(twin)]
+        return "\n".join(lines)
+
+    def _changes_text(self, case: Case, base: ParameterSet) -> str:
+        parts = [
+            f"{name} {value:g} instead of {base.value(name):g} {base[name].unit}"
+            for name, value in case.values(base).items()
+        ]
+        return ("; ".join(parts) or f"the parameters of the patient ({base.name})") + "."
+
+    def as_dict(self, twin: Twin) -> dict[str, Any]:
+        """The resolved study as plain data that JSON can hold."""
+        return {
+            "format": 1,
+            "name": self.name,
+            "days": self.days,
+            "fields_every_days": self.fields_every_days,
+            "seed": self.seed,
+            "scenarios": [
+                {
+                    "name": scenario.name,
+                    "compared_with": scenario.compared_with,
+                    "differs_in": self.differs_in(scenario),
+                    "start_day": self.start_day(scenario, twin),
+                    "regimen": scenario.regimen.as_dict(),
+                    "description": scenario.regimen.describe(twin.calendar),
+                }
+                for scenario in self.scenarios
+            ],
+            "cases": [
+                {
+                    "name": case.name,
+                    "changes": {
+                        name: {"value": value, "unit": twin.parameters[name].unit}
+                        for name, value in case.values(twin.parameters).items()
+                    },
+                    "description": self._changes_text(case, twin.parameters),
+                }
+                for case in self.cases
+            ],
+            "warnings": self.warnings(twin),
+        }
+
+    def run(
+        self,
+        twin: Twin,
+        solver: Solver,
+        folder: str | Path | None = None,
+        *,
+        resume: bool = False,
+        threads: int = 1,
+        progress: Progress | None = None,
+    ) -> xr.Dataset:
+        """Results of every scenario and case, by the result schema.
+
+        Parameters
+        ----------
+        twin : Twin
+        solver : Solver
+        folder : path or None
+            Results folder; without one the results stay in memory.
+        resume : bool
+            Go on with an unfinished study in `folder` (a new folder will do).
+        threads : int
+            Runs at the same time.
+        progress : callable or None
+            Called with the fraction done and a message.
+        """
+        from scenarios.run import run_in_memory, run_study
+
+        if folder is None:
+            return run_in_memory(self, twin, solver, threads=threads, progress=progress)
+        return run_study(
+            self, twin, solver, folder, resume=resume, threads=threads, progress=progress
+        ).results

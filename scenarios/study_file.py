@@ -1,0 +1,269 @@
+"""Study files (TOML): what they may hold, and the study that one describes."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from scenarios.file_errors import sentence_of
+from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
+from twin.courses import Radiotherapy, Resection, Temozolomide
+from twin.errors import InvalidInput
+from twin.regimen import Regimen
+from twin.units import parse_quantity
+
+__all__ = ["StudyFile", "read_study", "study_json_schema"]
+
+LARGEST_FILE_BYTES = 2**20
+
+
+def _parser(unit: str, *, whole: bool = False) -> BeforeValidator:
+    """Text with a unit to a number in `unit`; the error begins with a mark for its place."""
+
+    def parse(text: Any) -> float | int:
+        plain = isinstance(text, int | float) and not isinstance(text, bool)
+        value = parse_quantity(str(text) if plain else text, unit, where="@")
+        if not whole:
+            return value
+        if value != round(value):
+            raise InvalidInput(f'@: "{text}" must be a whole number of {unit}s.')
+        return round(value)
+
+    return BeforeValidator(parse)
+
+
+# Written as text with a unit ("60 Gy"), a plain number in the stated unit afterwards.
+_TEXT = WithJsonSchema({"type": "string"})
+Gray = Annotated[float, _parser("Gy"), _TEXT]
+Day = Annotated[float, _parser("day"), _TEXT]
+WholeDays = Annotated[int, _parser("day", whole=True), _TEXT]
+Millimetre = Annotated[float, _parser("mm"), _TEXT]
+DosePerSurface = Annotated[float, _parser("mg/m2"), _TEXT]
+
+
+def _quantity(meaning: str, default: str | None = None, *, example: str = "") -> Any:
+    """A field whose value is written with its unit, such as `default` or `example`."""
+    description = f"{meaning}, with its unit"
+    if default is None:
+        return Field(description=description, examples=[example])
+    return Field(
+        default=default, validate_default=True, description=description, examples=[default]
+    )
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class BoostTable(_Table):
+    """A simultaneous boost in the same fractions."""
+
+    target: str = Field(default="enhancing", description="structure that is boosted")
+    total_dose: Gray = _quantity("total dose of the boosted structure", example="75 Gy")
+
+
+class RadiotherapyTable(_Table):
+    """A course of external radiotherapy, fractions on weekdays."""
+
+    total_dose: Gray = _quantity("prescribed total dose", example="60 Gy")
+    fractions: int = Field(description="number of equal fractions", ge=1, le=100)
+    start: Day = _quantity("earliest time of the first fraction after day 0", example="28 day")
+    target: str = Field(default="gtv", description="structure that is treated")
+    margin: Millimetre = _quantity("clinical margin, cropped at barriers", "15 mm")
+    planning_margin: Millimetre = _quantity("planning margin", "3 mm")
+    weekdays_only: bool = Field(default=True, description="no fraction on Saturday or Sunday")
+    boost: BoostTable | None = None
+
+    def course(self) -> Radiotherapy:
+        """The course, checked."""
+        return Radiotherapy(
+            total_dose_gy=self.total_dose,
+            fractions=self.fractions,
+            start_day=self.start,
+            target=self.target,
+            ctv_margin_mm=self.margin,
+            ptv_margin_mm=self.planning_margin,
+            boost_target=None if self.boost is None else self.boost.target,
+            boost_total_dose_gy=None if self.boost is None else self.boost.total_dose,
+            weekdays_only=self.weekdays_only,
+        )
+
+
+class TemozolomideTable(_Table):
+    """Temozolomide with radiotherapy and in cycles afterwards; empty for the usual schedule."""
+
+    concurrent: DosePerSurface = _quantity("daily dose with radiotherapy", "75 mg/m2")
+    longest_concurrent: WholeDays = _quantity("most days with radiotherapy", "49 day")
+    break_after_radiotherapy: WholeDays = _quantity("time to the first cycle", "28 day")
+    cycles: int = Field(default=6, ge=0, le=24, description="number of cycles afterwards")
+    first_cycle: DosePerSurface = _quantity("daily dose of the first cycle", "150 mg/m2")
+    later_cycles: DosePerSurface = _quantity("daily dose of later cycles", "200 mg/m2")
+    days_per_cycle: int = Field(default=5, ge=1, le=28, description="days of treatment a cycle")
+    cycle_length: WholeDays = _quantity("time from cycle to cycle", "28 day")
+
+    def course(self) -> Temozolomide:
+        """The course, checked."""
+        return Temozolomide(
+            concurrent_mg_m2=self.concurrent,
+            max_concurrent_days=self.longest_concurrent,
+            break_days=self.break_after_radiotherapy,
+            cycles=self.cycles,
+            first_cycle_mg_m2=self.first_cycle,
+            later_cycles_mg_m2=self.later_cycles,
+            days_per_cycle=self.days_per_cycle,
+            cycle_length_days=self.cycle_length,
+        )
+
+
+class ResectionTable(_Table):
+    """Removal of a structure."""
+
+    day: Day = _quantity("time of the operation after day 0", example="7 day")
+    structure: str = Field(
+        default="core", description="what is removed; core is enhancing tumour with its necrosis"
+    )
+
+    def course(self) -> Resection:
+        """The operation, checked."""
+        return Resection(day=self.day, structure=self.structure)
+
+
+class ScenarioTable(_Table):
+    """One treatment arm; without any course, no treatment."""
+
+    name: str = Field(description="unique name of the arm")
+    compared_with: str | None = Field(
+        default=None, description="name of the arm that this one is compared with"
+    )
+    radiotherapy: list[RadiotherapyTable] = []
+    temozolomide: TemozolomideTable | None = None
+    resection: list[ResectionTable] = []
+
+    def scenario(self) -> Scenario:
+        """The arm, checked; errors name it."""
+        tables: list[Any] = [*self.resection, *self.radiotherapy]
+        if self.temozolomide is not None:
+            tables.append(self.temozolomide)
+        try:
+            if self.temozolomide is not None and not self.radiotherapy:
+                raise InvalidInput(
+                    "temozolomide is given with radiotherapy, but there is none; add "
+                    "[[scenario.radiotherapy]] or leave temozolomide out."
+                )
+            return Scenario(
+                self.name, Regimen(*(table.course() for table in tables)), self.compared_with
+            )
+        except InvalidInput as error:
+            raise InvalidInput(f"Scenario {self.name!r}: {error}") from None
+
+
+class CaseTable(_Table):
+    """One assumption about the unknown parameters."""
+
+    name: str = Field(description="unique name of the case")
+    parameters: dict[str, str] = Field(
+        default={},
+        description='changed parameters with their units, such as alpha = "0.025 1/Gy"',
+    )
+
+
+class StudyFile(_Table):
+    """A study: treatment arms by assumptions, for one patient."""
+
+    format: Literal[1] = Field(description="version of this file format")
+    patient: str = Field(
+        description="patient.toml or a built folder, relative to the folder of this file"
+    )
+    name: str = Field(default="study", description="title of the study")
+    horizon: Day = _quantity("end of the simulation after day 0", "540 day")
+    fields_every: Day = _quantity("interval of the stored densities", "7 day")
+    seed: int = Field(default=0, ge=0, description="recorded with the results")
+    scenario: list[ScenarioTable] = Field(min_length=1)
+    case: list[CaseTable] = [CaseTable(name="expected")]
+
+    def study(self) -> Study:
+        """The study, checked."""
+        if not self.horizon <= LONGEST_STUDY_DAY:
+            raise InvalidInput(
+                f"The horizon is {self.horizon:g} day; at most {LONGEST_STUDY_DAY:g} day can be "
+                "simulated."
+            )
+        return Study(
+            [table.scenario() for table in self.scenario],
+            [Case(table.name, dict(table.parameters)) for table in self.case],
+            days=self.horizon,
+            fields_every_days=self.fields_every,
+            seed=self.seed,
+            name=self.name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStudy:
+    """A study and the path of its patient."""
+
+    study: Study
+    patient: Path
+
+
+def read_study(path: str | Path) -> ReadStudy:
+    """The study in a file and the path of its patient.
+
+    Raises
+    ------
+    InvalidInput
+        No such file, not TOML, an unknown key (the nearest known one is
+        suggested), a value without its unit or out of range.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise InvalidInput(f"{path} is a folder; give the study file, such as {path}/study.toml.")
+    if not file.exists():
+        raise InvalidInput(
+            f"There is no study file {path}; 'twin init --example glioblastoma DIR' makes one."
+        )
+    if file.stat().st_size > LARGEST_FILE_BYTES:
+        raise InvalidInput(f"{path} is larger than 1 MiB; that is not a study file.")
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not a text file in UTF-8; write studies in TOML.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}.") from None
+    table = _named(file, lambda: _validated(data))
+    study = _named(file, table.study)
+    return ReadStudy(study, file.parent / table.patient)
+
+
+def _validated(data: dict[str, Any]) -> StudyFile:
+    try:
+        return StudyFile.model_validate(data)
+    except ValidationError as error:
+        raise InvalidInput(sentence_of(error, StudyFile, data)) from None
+
+
+def _named(file: Path, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except InvalidInput as error:
+        raise InvalidInput(f"{file.name}: {error}") from None
+
+
+def study_json_schema() -> dict[str, Any]:
+    """JSON Schema of study files.
+
+    Examples
+    --------
+    >>> study_json_schema()["properties"]["horizon"]["examples"]
+    ['540 day']
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **StudyFile.model_json_schema(),
+        "title": "study.toml",
+    }
