@@ -1,0 +1,377 @@
+"""Three orthogonal slices through the tumour, with contours and dose over the anatomy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from viz.palette import (
+    CAVITY,
+    DOSE_MAP,
+    RESEARCH_USE,
+    THRESHOLD_COLOURS,
+    threshold_name,
+)
+from viz.plane_sampling import ORIENTATIONS, MeshSampler, Plane, sample_voxels
+from viz.subject import Subject, subject_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from twin.patient import Twin
+
+__all__ = ["SliceViews", "slices"]
+
+#: Isodose lines are drawn at these fractions of the prescription, [1].
+ISODOSES = (0.5, 0.8, 0.95, 1.05)
+_RASTER_MM = 0.75
+_TISSUE_GREY = {"fluid": 0.12, "grey_matter": 0.55, "white_matter": 0.8}
+
+
+class SliceViews:
+    """Planes through the tumour with all that is needed to draw fields on them, found once.
+
+    Parameters
+    ----------
+    subject : Subject
+    centre : sequence of float or None, [mm]
+        RAS position that the three planes go through; the tumour's centre on day 0 if None.
+    """
+
+    def __init__(self, subject: Subject, centre: Sequence[float] | None = None) -> None:
+        self.subject = subject
+        self.centre = np.asarray(subject.tumour_centre if centre is None else centre, float)
+        low, high = subject.points.min(axis=0) - 6.0, subject.points.max(axis=0) + 6.0
+        self.planes: dict[str, Plane] = {}
+        self._anatomy: dict[str, NDArray[np.float64]] = {}
+        self._tissue: dict[str, MeshSampler] = {}
+        self._whole: dict[str, MeshSampler] = {}
+        for orientation, (first, second, normal) in ORIENTATIONS.items():
+            plane = Plane(
+                orientation,
+                float(self.centre[normal]),
+                np.arange(low[first], high[first], _RASTER_MM),
+                np.arange(low[second], high[second], _RASTER_MM),
+            )
+            self.planes[orientation] = plane
+            self._tissue[orientation] = MeshSampler(
+                subject.points, subject.tissue_cells, plane.points
+            )
+            self._whole[orientation] = MeshSampler(subject.points, subject.cells, plane.points)
+            self._anatomy[orientation] = self._grey(plane)
+
+    def _grey(self, plane: Plane) -> NDArray[np.float64]:
+        """T1 image of a plane, or greys of the tissues without one, scaled to 0 to 1."""
+        subject = self.subject
+        if subject.twin is not None and subject.twin.image is not None:
+            affine = np.asarray(subject.twin.grid.affine, float)
+            values = sample_voxels(subject.twin.image, affine, plane.points).reshape(plane.shape)
+            bright = values[values > 0]
+            top = np.percentile(bright, 99.5) if bright.size else 1.0
+            return np.clip(values / top, 0.0, 1.0)
+        grey = np.zeros(len(subject.points))
+        for number, name in subject.label_names.items():
+            nodes = subject.cells[subject.cell_label == number].ravel()
+            grey[nodes] = np.maximum(grey[nodes], _TISSUE_GREY.get(name, 0.65))
+        return self._whole[plane.orientation](grey).reshape(plane.shape)
+
+    def on_plane(
+        self, values: NDArray[np.float64], orientation: str, *, fluid: bool = False
+    ) -> NDArray[np.float64]:
+        """A nodal field on the raster of a plane; 0 outside (and in fluid, unless asked)."""
+        sampler = (self._whole if fluid else self._tissue)[orientation]
+        return sampler(values).reshape(self.planes[orientation].shape)
+
+    def draw(
+        self,
+        ax: Axes,
+        orientation: str,
+        *,
+        scenario: str | None = None,
+        day: float = 0.0,
+        case: str | None = None,
+        show_dose: bool = True,
+        letters: bool = True,
+        scale_bar: bool = True,
+        zoom_mm: float | None = None,
+    ) -> Axes:
+        """One slice drawn into `ax`, which is returned.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes
+        orientation : {"axial", "coronal", "sagittal"}
+        scenario, case : str or None
+            The first ones if None.
+        day : float, [day]
+            The nearest kept day is drawn.
+        show_dose, letters, scale_bar : bool
+            Isodose lines and wash; letters of the sides; a bar of 2 cm.
+        zoom_mm : float or None, [mm]
+            Half width of the square around the tumour that is shown; all if None.
+        """
+        subject, plane = self.subject, self.planes[orientation]
+        name = subject.scenarios[0] if scenario is None else scenario
+        extent = (plane.across[0], plane.across[-1], plane.up[0], plane.up[-1])
+        ax.imshow(
+            self._anatomy[orientation],
+            extent=extent,
+            origin="lower",
+            cmap="gray",
+            vmin=0.0,
+            vmax=1.05,
+            interpolation="bilinear",
+        )
+        if show_dose:
+            self._draw_dose(ax, orientation, name)
+        self._draw_cavity(ax, orientation, name, day)
+        density = self.on_plane(subject.density(day, scenario=name, case=case), orientation)
+        for threshold, level in subject.thresholds.items():
+            if density.max() > level:
+                ax.contour(
+                    plane.across,
+                    plane.up,
+                    density,
+                    levels=[level],
+                    colors=[THRESHOLD_COLOURS.get(threshold, "white")],
+                    linewidths=1.9,
+                )
+        ax.set_facecolor("black")
+        ax.set_aspect("equal")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        self._frame(ax, orientation, zoom_mm)
+        if letters:
+            _side_letters(ax, orientation)
+        if scale_bar:
+            _scale_bar(ax)
+        return ax
+
+    def _frame(self, ax: Axes, orientation: str, zoom_mm: float | None) -> None:
+        """Limits of the view; left and right by the radiological convention."""
+        plane = self.planes[orientation]
+        first, second, _ = ORIENTATIONS[orientation]
+        if zoom_mm is None:
+            across = (plane.across[0], plane.across[-1])
+            up = (plane.up[0], plane.up[-1])
+        else:
+            across = (self.centre[first] - zoom_mm, self.centre[first] + zoom_mm)
+            up = (self.centre[second] - zoom_mm, self.centre[second] + zoom_mm)
+        # R on the left of axial and coronal views, A on the left of the sagittal one.
+        ax.set_xlim(across[1], across[0])
+        ax.set_ylim(*up)
+
+    def _draw_dose(self, ax: Axes, orientation: str, scenario: str) -> None:
+        subject, plane = self.subject, self.planes[orientation]
+        dose, prescription = subject.dose(scenario), subject.prescription(scenario)
+        if dose is None or not prescription > 0:
+            return
+        shown = self.on_plane(dose, orientation, fluid=True)
+        wash = np.ma.masked_less(shown, 0.1 * prescription)
+        ax.imshow(
+            wash,
+            extent=(plane.across[0], plane.across[-1], plane.up[0], plane.up[-1]),
+            origin="lower",
+            cmap=DOSE_MAP,
+            vmin=0.0,
+            vmax=1.1 * prescription,
+            alpha=0.28,
+            interpolation="bilinear",
+        )
+        levels = [fraction * prescription for fraction in ISODOSES if shown.max() > fraction * prescription]
+        if levels:
+            lines = ax.contour(
+                plane.across,
+                plane.up,
+                shown,
+                levels=levels,
+                cmap=DOSE_MAP,
+                vmin=0.0,
+                vmax=1.1 * prescription,
+                linewidths=0.9,
+                linestyles="--",
+            )
+            ax.clabel(lines, fmt=lambda gray: f"{gray:.3g} Gy", fontsize=6.5, inline_spacing=2)
+
+    def _draw_cavity(self, ax: Axes, orientation: str, scenario: str, day: float) -> None:
+        subject, plane = self.subject, self.planes[orientation]
+        for structure in subject.resected(scenario, subject.nearest_field_day(day)):
+            mask = subject.structure_mask(structure)
+            if mask is None or subject.twin is None:
+                continue
+            affine = np.asarray(subject.twin.grid.affine, float)
+            inside = sample_voxels(mask, affine, plane.points).reshape(plane.shape)
+            if inside.max() > 0.5:
+                ax.contourf(
+                    plane.across, plane.up, inside, levels=[0.5, 2.0], colors=["black"], alpha=0.75
+                )
+                ax.contour(
+                    plane.across,
+                    plane.up,
+                    inside,
+                    levels=[0.5],
+                    colors=[CAVITY],
+                    linewidths=1.4,
+                    linestyles=":",
+                )
+
+
+def _side_letters(ax: Axes, orientation: str) -> None:
+    left, right, bottom, top = {
+        "axial": ("R", "L", "P", "A"),
+        "coronal": ("R", "L", "I", "S"),
+        "sagittal": ("A", "P", "I", "S"),
+    }[orientation]
+    for x, y, text in (
+        (0.03, 0.5, left),
+        (0.97, 0.5, right),
+        (0.5, 0.04, bottom),
+        (0.5, 0.96, top),
+    ):
+        ax.text(
+            x,
+            y,
+            text,
+            transform=ax.transAxes,
+            color="white",
+            ha="center",
+            va="center",
+            fontsize=10,
+            fontweight="bold",
+        )
+
+
+def _scale_bar(ax: Axes, length_mm: float = 20.0) -> None:
+    high, low = ax.get_xlim()
+    bottom, top = ax.get_ylim()
+    left = low + 0.05 * (high - low)
+    y = bottom + 0.05 * (top - bottom)
+    # The x axis runs from right to left: the bar ends at the viewer's right.
+    ax.plot([left, left + length_mm], [y, y], color="white", linewidth=2.5, solid_capstyle="butt")
+    ax.text(
+        left + length_mm / 2,
+        y + 0.02 * (top - bottom),
+        f"{length_mm:g} mm",
+        color="white",
+        ha="center",
+        va="bottom",
+        fontsize=8,
+    )
+
+
+def slices(
+    results: xr.Dataset | Subject | SliceViews,
+    *,
+    scenario: str | None = None,
+    day: float = 0.0,
+    case: str | None = None,
+    twin: Twin | None = None,
+    centre: Sequence[float] | None = None,
+    figure: Figure | None = None,
+    show_dose: bool = True,
+) -> Figure:
+    """A figure of axial, coronal and sagittal slices through the tumour.
+
+    Parameters
+    ----------
+    results : xarray.Dataset, Subject or SliceViews
+        A study or a run; `SliceViews` shares its planes among figures.
+    scenario, case : str or None
+        The first ones if None.
+    day : float, [day]
+        The nearest kept day is drawn and named.
+    twin : Twin or None
+        Gives the T1 image; without it the tissues of the mesh are drawn in greys.
+    centre : sequence of float or None, [mm]
+        RAS position of the planes; the tumour's centre on day 0 if None.
+    figure : matplotlib.figure.Figure or None
+        Drawn into if given.
+    show_dose : bool
+        Isodose lines and a wash, in Gy of physical dose.
+    """
+    from matplotlib.figure import Figure as NewFigure
+
+    views = results
+    if not isinstance(views, SliceViews):
+        views = SliceViews(subject_of(results, twin), centre)  # type: ignore[arg-type]
+    subject = views.subject
+    name = subject.scenarios[0] if scenario is None else scenario
+    figure = NewFigure(figsize=(13.0, 5.4), dpi=100, facecolor="black") if figure is None else figure
+    shown = subject.nearest_field_day(day)
+    axes = figure.subplots(1, 3, width_ratios=[_aspect(views.planes[o]) for o in ORIENTATIONS])
+    for ax, orientation in zip(axes, ORIENTATIONS, strict=True):
+        views.draw(
+            ax, orientation, scenario=name, day=shown, case=case, show_dose=show_dose,
+            scale_bar=orientation == "axial",
+        )
+        normal = ORIENTATIONS[orientation][2]
+        letter = "RAS"[normal]
+        ax.set_title(
+            f"{orientation}, {letter} = {views.centre[normal]:.0f} mm", color="white", fontsize=10
+        )
+    heading = f"{name}, " if name else ""
+    figure.suptitle(
+        f"{heading}day {shown:g}, {subject.calendar.text(shown)}",
+        color="white",
+        fontsize=13,
+        x=0.015,
+        y=0.975,
+        ha="left",
+    )
+    figure.text(
+        0.985, 0.955, RESEARCH_USE.capitalize(), color="#F0E442", fontsize=10, ha="right", va="center"
+    )
+    _legend(figure, subject, name, shown, show_dose)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.12, top=0.86, wspace=0.02)
+    return figure
+
+
+def _aspect(plane: Plane) -> float:
+    return float(np.ptp(plane.across) / np.ptp(plane.up))
+
+
+def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_dose: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles: list[Any] = [
+        Line2D(
+            [],
+            [],
+            color=THRESHOLD_COLOURS.get(threshold, "white"),
+            linewidth=2,
+            label=f"{threshold_name(threshold)} outline (visible density {level:g})",
+        )
+        for threshold, level in subject.thresholds.items()
+    ]
+    if show_dose and subject.dose(scenario) is not None and subject.prescription(scenario) > 0:
+        handles.append(
+            Line2D([], [], color="#B8A0E0", linestyle="--", label="isodose (planned total, physical)")
+        )
+    if subject.resected(scenario, day):
+        handles.append(Line2D([], [], color=CAVITY, linestyle=":", label="resection cavity"))
+    legend = figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.01, 0.0),
+        ncols=4,
+        frameon=False,
+        labelcolor="white",
+        fontsize=9,
+    )
+    legend.set_in_layout(False)
+    figure.text(
+        0.985,
+        0.035,
+        "radiological convention: the patient's right is on the viewer's left",
+        color="#C9CDD3",
+        fontsize=8.5,
+        ha="right",
+        va="center",
+    )
