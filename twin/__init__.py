@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twin.build import build, load
+    from twin.building import build, load
     from twin.calendar import Calendar
     from twin.courses import Radiotherapy, Resection, Temozolomide
     from twin.errors import (
@@ -52,8 +52,8 @@ _HOME = {
     "Temozolomide": "courses",
     "TherapyTwinError": "errors",
     "Twin": "patient",
-    "build": "build",
-    "load": "build",
+    "build": "building",
+    "load": "building",
     "load_parameter_set": "parameters",
     "open_results": "results",
     "parse_quantity": "units",

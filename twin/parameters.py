@@ -140,6 +140,8 @@ class ParameterSet(Mapping[str, Parameter]):
     """
 
     __slots__ = ("_entries", "_name")
+    _name: str
+    _entries: Mapping[str, Parameter]
 
     def __init__(self, name: str, entries: Mapping[str, Parameter]) -> None:
         for key, entry in entries.items():
@@ -154,7 +156,7 @@ class ParameterSet(Mapping[str, Parameter]):
     @property
     def name(self) -> str:
         """Name of the set that it was loaded from."""
-        return str(self._name)
+        return self._name
 
     def __getitem__(self, name: str) -> Parameter:
         try:

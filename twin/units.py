@@ -179,4 +179,5 @@ def parse_quantity(
 
 
 def _example(unit: str) -> str:
-    return {"1": "0.5", "m2": "1.8 m2", "day": "28 day", "mm": "15 mm"}.get(unit, f"2 {unit}")
+    known = {"1": "0.5", "m2": "1.8 m2", "day": "28 day", "mm": "15 mm", "mm2/day": "0.1 mm2/day"}
+    return known.get(unit, f"0.05 {unit}" if unit.startswith("1/") else f"2 {unit}")

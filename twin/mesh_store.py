@@ -1,0 +1,110 @@
+"""Meshes as files, and a cache of them by what they were made from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.errors import InvalidInput
+from twin.mesh import Mesh
+from twin.meshing import build_mesh
+from twin.protocol import Progress
+from twin.storage import cache_folder, sha256_of, write_atomically
+
+__all__ = ["cached_mesh", "read_mesh", "write_mesh"]
+
+_logger = logging.getLogger(__name__)
+
+
+def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
+    """Write a mesh as a plain ``.npz`` file (arrays only, no pickle)."""
+    names = json.dumps({str(number): name for number, name in mesh.label_names.items()})
+
+    def write(temporary: Path) -> None:
+        np.savez_compressed(
+            temporary,
+            points=mesh.points,
+            cells=mesh.cells,
+            cell_label=mesh.cell_label,
+            label_names=np.frombuffer(names.encode(), np.uint8),
+        )
+
+    write_atomically(path, write)
+
+
+def read_mesh(path: str | os.PathLike[str]) -> Mesh:
+    """Return the mesh that `write_mesh` wrote.
+
+    Raises
+    ------
+    InvalidInput
+        Missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = json.loads(arrays["label_names"].tobytes().decode())
+            return Mesh(
+                points=arrays["points"],
+                cells=arrays["cells"],
+                cell_label=arrays["cell_label"],
+                label_names={int(number): str(name) for number, name in names.items()},
+            )
+    except (OSError, EOFError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(f"The mesh {path} is damaged ({reason}); build it again.") from None
+
+
+def cached_mesh(
+    labels: NDArray[Any],
+    affine: NDArray[np.float64],
+    *,
+    label_names: Mapping[int, str],
+    cell_size_mm: NDArray[Any],
+    smallest_cell_mm: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> Mesh:
+    """Return `build_mesh` of the same arguments, from the cache where it was made before.
+
+    The key holds the arguments and the mesher's own source, so that a changed
+    mesher makes new meshes.
+    """
+    names = {str(number): name for number, name in label_names.items()}
+    key = sha256_of(
+        _mesher_source(), labels, affine, names, cell_size_mm, float(smallest_cell_mm), seed
+    )
+    path = cache_folder() / "meshes" / f"{key}.npz"
+    if path.is_file():
+        try:
+            return read_mesh(path)
+        except InvalidInput:
+            _logger.warning("A mesh in the cache was damaged and is made again.")
+    mesh = build_mesh(
+        labels,
+        affine,
+        label_names=label_names,
+        cell_size_mm=cell_size_mm,
+        smallest_cell_mm=smallest_cell_mm,
+        seed=seed,
+        progress=progress,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mesh(path, mesh)
+    except OSError as error:  # a full or read-only cache costs time, not the result
+        _logger.warning("The mesh was not kept for next time: %s", error)
+    return mesh
+
+
+def _mesher_source() -> bytes:
+    files = [f for f in resources.files("twin.meshing").iterdir() if f.name.endswith(".py")]
+    return b"".join(f.read_bytes() for f in sorted(files, key=lambda f: f.name))

@@ -1,0 +1,330 @@
+"""The file ``patient.toml``: what it may say, and its JSON schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from twin.calendar import Calendar
+from twin.courses import Course, Radiotherapy, Resection, Temozolomide
+from twin.errors import InvalidInput
+from twin.parameters import ParameterSet, load_parameter_set
+from twin.regimen import Regimen
+from twin.toml_file import Date, FileModel, check, quantity, read_toml
+from twin.units import parse_quantity
+
+__all__ = ["LABEL_CONVENTIONS", "PatientFile", "json_schema", "read_patient_file"]
+
+#: Numbers of the tumour's parts in segmentations that follow a convention.
+LABEL_CONVENTIONS = {
+    "brats": {"necrosis": 1, "flair": 2, "enhancing": 4},
+    "brats2023": {"necrosis": 1, "flair": 2, "enhancing": 3},
+}
+
+LabelNumber = Annotated[int, Field(ge=1, le=32767)]
+
+
+class PatientTable(FileModel):
+    """``[patient]``: who."""
+
+    name: str = Field(
+        default="patient", max_length=200, description="a pseudonym, never a real name"
+    )
+    body_surface: quantity("m2", example="1.8 m2", at_least=0.3, at_most=3.5)  # type: ignore[valid-type]
+
+
+def _all_different(numbers: Mapping[str, int | None]) -> None:
+    seen: dict[int, str] = {}
+    for name, number in numbers.items():
+        if number is None:
+            continue
+        if number in seen:
+            raise InvalidInput(
+                f"{seen[number]} and {name} both have the label {number}; give each its own."
+            )
+        seen[number] = name
+
+
+class TumourLabels(FileModel):
+    """Numbers of the tumour's parts in the segmentation."""
+
+    necrosis: LabelNumber | None = Field(default=None, description="necrotic centre")
+    enhancing: LabelNumber = Field(description="enhancing rim")
+    flair: LabelNumber = Field(description="FLAIR abnormality outside the core")
+
+    @model_validator(mode="after")
+    def _different(self) -> TumourLabels:
+        _all_different(self.numbers)
+        return self
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Number of each part that has one."""
+        return {name: number for name, number in self if number is not None}
+
+
+def _convention(value: object) -> object:
+    """Return the table that a convention's name stands for."""
+    if not isinstance(value, str):
+        return value
+    if value not in LABEL_CONVENTIONS:
+        raise InvalidInput(
+            f'"{value}" is not a convention; write one of {", ".join(LABEL_CONVENTIONS)}, or a '
+            "table such as { necrosis = 1, flair = 2, enhancing = 4 }."
+        )
+    return LABEL_CONVENTIONS[value]
+
+
+class TissueLabels(FileModel):
+    """Numbers of the tissues in the tissue map; 0 is outside the head."""
+
+    fluid: LabelNumber = 1
+    grey_matter: LabelNumber = 2
+    white_matter: LabelNumber = 3
+
+    @model_validator(mode="after")
+    def _different(self) -> TissueLabels:
+        _all_different(dict(self))
+        return self
+
+
+class VisitTable(FileModel):
+    """``[[visit]]``: the images of one day."""
+
+    date: Date
+    reference: bool = Field(default=False, description="day 0; exactly one visit is the reference")
+    tissues: str = Field(description="NIfTI file of tissue labels")
+    tissue_labels: TissueLabels = TissueLabels()
+    segmentation: str = Field(description="NIfTI file of the tumour's parts")
+    labels: Annotated[TumourLabels, BeforeValidator(_convention)] = Field(
+        description="a convention, or a table of numbers"
+    )
+    t1: str | None = Field(default=None, description="NIfTI file of the T1 image, for pictures")
+
+
+class StructureTable(FileModel):
+    """One organ in ``[structures.labels]``."""
+
+    label: LabelNumber
+    parameter: str | None = Field(default=None, description="parameter that is its alpha/beta")
+    stylised: bool = Field(default=False, description="drawn from coordinates, not from images")
+    source: str = ""
+
+
+class StructuresTable(FileModel):
+    """``[structures]``: organs at risk."""
+
+    file: str = Field(description="NIfTI file of organ labels")
+    labels: dict[str, StructureTable] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names(self) -> StructuresTable:
+        _all_different({name: organ.label for name, organ in self.labels.items()})
+        for name in self.labels:
+            if name in ("necrosis", "enhancing", "flair", "brain", "gtv", "core", "cavity"):
+                raise InvalidInput(f'"{name}" is a name of the program\'s own; choose another.')
+        return self
+
+
+class ParametersTable(FileModel):
+    """``[parameters]``: a named set and this patient's changes, each with its unit."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    set: str = Field(description="name of a packaged parameter set")
+
+    def resolve(self, *, where: str) -> ParameterSet:
+        """Return the set with the changes."""
+        place = f"{where}: parameters"
+        try:
+            base = load_parameter_set(self.set)
+            units = {name: base[name].unit for name in self.model_extra or {}}
+        except InvalidInput as error:
+            raise InvalidInput(f"{place}: {error}") from None
+        changes = {
+            name: parse_quantity(
+                (self.model_extra or {})[name], unit, where=f"{place}, {name}", at_least=None
+            )
+            for name, unit in units.items()
+        }
+        try:
+            return base.replace(**changes)
+        except InvalidInput as error:
+            raise InvalidInput(f"{place}: {error}") from None
+
+
+class MeshTable(FileModel):
+    """``[mesh]``: how fine the mesh is."""
+
+    cell_size: quantity("mm", example="1.8 mm", at_least=0.5, at_most=20.0) = Field(  # type: ignore[valid-type]
+        default=1.8, description="lattice cell around the tumour"
+    )
+    fine_margin: quantity("mm", example="25 mm", at_most=200.0) = Field(  # type: ignore[valid-type]
+        default=25.0, description="how far around the core the mesh is fine"
+    )
+    far_cell_size: quantity("mm", example="7.2 mm", at_least=0.5, at_most=50.0) | None = Field(  # type: ignore[valid-type]
+        default=None,
+        description="largest lattice cell far from the tumour; four times cell_size if absent",
+    )
+    coarse_ratio: float = Field(
+        default=1.6, ge=1.2, le=4.0, description="how much coarser the second mesh is"
+    )
+    seed: int = Field(default=0, ge=0)
+
+    @property
+    def far_mm(self) -> float:
+        """Largest lattice cell, [mm]."""
+        return 4.0 * self.cell_size if self.far_cell_size is None else self.far_cell_size
+
+    @model_validator(mode="after")
+    def _order(self) -> MeshTable:
+        if not self.far_mm >= self.cell_size:
+            raise InvalidInput(
+                f"far_cell_size ({self.far_mm:g} mm) must be at least cell_size "
+                f"({self.cell_size:g} mm)."
+            )
+        return self
+
+
+class PastResection(FileModel):
+    """``[[history.resection]]``."""
+
+    date: Date
+    cavity: str = Field(description="NIfTI file, non-zero in the cavity")
+
+
+class PastRadiotherapy(FileModel):
+    """``[[history.radiotherapy]]``; `date` is that of the first fraction."""
+
+    date: Date
+    total_dose: quantity("Gy", example="60 Gy")  # type: ignore[valid-type]
+    fractions: Annotated[int, Field(ge=1, le=100)]
+    target: str = "gtv"
+    margin: quantity("mm", example="15 mm") = 15.0  # type: ignore[valid-type]
+    planning_margin: quantity("mm", example="3 mm") = 3.0  # type: ignore[valid-type]
+    weekdays_only: bool = True
+
+
+class PastTemozolomide(FileModel):
+    """``[[history.temozolomide]]``: during the radiotherapy, and cycles after it."""
+
+    daily: quantity("mg/m2", example="75 mg/m2") = 75.0  # type: ignore[valid-type]
+    cycles: Annotated[int, Field(ge=0, le=24)] = 0
+    first_cycle: quantity("mg/m2", example="150 mg/m2") = 150.0  # type: ignore[valid-type]
+    later_cycles: quantity("mg/m2", example="200 mg/m2") = 200.0  # type: ignore[valid-type]
+
+
+class HistoryTable(FileModel):
+    """``[history]``: treatment given before day 0."""
+
+    resection: tuple[PastResection, ...] = ()
+    radiotherapy: tuple[PastRadiotherapy, ...] = ()
+    temozolomide: tuple[PastTemozolomide, ...] = ()
+
+    def regimen(self, calendar: Calendar) -> Regimen:
+        """Return what was delivered; all of it must lie before day 0."""
+        courses: list[Course] = [
+            Resection(day=float(calendar.day(past.date)), structure=cavity_name(number))
+            for number, past in enumerate(self.resection)
+        ]
+        courses += [
+            Radiotherapy(
+                total_dose_gy=past.total_dose,
+                fractions=past.fractions,
+                start_day=float(calendar.day(past.date)),
+                target=past.target,
+                ctv_margin_mm=past.margin,
+                ptv_margin_mm=past.planning_margin,
+                weekdays_only=past.weekdays_only,
+            )
+            for past in self.radiotherapy
+        ]
+        courses += [
+            Temozolomide(
+                concurrent_mg_m2=past.daily,
+                cycles=past.cycles,
+                first_cycle_mg_m2=past.first_cycle,
+                later_cycles_mg_m2=past.later_cycles,
+            )
+            for past in self.temozolomide
+        ]
+        regimen = Regimen(*courses)
+        for event in regimen.schedule(calendar).events:
+            if not event.day < 0:
+                raise InvalidInput(
+                    f"history: treatment on {calendar.text(event.day)} is not before the "
+                    f"reference date {calendar.text(0)}; put later treatment into the study."
+                )
+        return regimen
+
+
+def cavity_name(number: int) -> str:
+    """Name of the structure that is the cavity of past resection `number` (from 0)."""
+    return "cavity" if number == 0 else f"cavity_{number + 1}"
+
+
+class PatientFile(FileModel):
+    """A whole ``patient.toml``."""
+
+    format: Literal[1]
+    patient: PatientTable
+    visit: tuple[VisitTable, ...] = Field(min_length=1, max_length=100)
+    structures: StructuresTable | None = None
+    parameters: ParametersTable
+    mesh: MeshTable = MeshTable()
+    history: HistoryTable = HistoryTable()
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> PatientFile:
+        marked = sum(visit.reference for visit in self.visit)
+        if len(self.visit) > 1:
+            raise InvalidInput(
+                f"there are {len(self.visit)} visits, but follow-up visits are not used yet; "
+                "keep the reference visit only."
+            )
+        if marked != 1:
+            raise InvalidInput("no visit is the reference; write reference = true in it.")
+        return self
+
+    @property
+    def reference(self) -> VisitTable:
+        """The visit that is day 0."""
+        return next(visit for visit in self.visit if visit.reference)
+
+    @property
+    def calendar(self) -> Calendar:
+        """Day 0 is the date of the reference segmentation."""
+        return Calendar(self.reference.date)
+
+
+def read_patient_file(path: str | os.PathLike[str]) -> PatientFile:
+    """Return the checked content of a ``patient.toml``.
+
+    Raises
+    ------
+    InvalidInput
+        One sentence about the first mistake.
+    """
+    file = Path(path)
+    return check(PatientFile, read_toml(file, what="patient file"), where=file.name)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``patient.toml``.
+
+    Examples
+    --------
+    >>> sorted(json_schema()["required"])
+    ['format', 'parameters', 'patient', 'visit']
+    """
+    schema = PatientFile.model_json_schema()
+    labels = schema["$defs"]["VisitTable"]["properties"]["labels"]
+    table = labels.pop("$ref", None) or labels.pop("allOf")[0]["$ref"]
+    labels["anyOf"] = [{"enum": list(LABEL_CONVENTIONS)}, {"$ref": table}]
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "patient.toml"
+    return schema
