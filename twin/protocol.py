@@ -14,10 +14,11 @@ from twin.errors import InvalidInput
 if TYPE_CHECKING:
     import xarray as xr
 
+    from twin.parameters import ParameterSet
     from twin.patient import Twin
     from twin.regimen import Regimen
 
-__all__ = ["Progress", "Save", "Solver", "State"]
+__all__ = ["Progress", "Save", "Solver", "State", "checked_thresholds", "checked_times"]
 
 #: Called with the fraction done, between 0 and 1, and a short message.
 Progress = Callable[[float, str], None]
@@ -44,7 +45,9 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A run at one instant: enough to go on from there as if it had not stopped.
+    """A run at one instant: enough, with its regimen, to go on as if it had not stopped.
+
+    The drug still in the blood follows from the doses of the regimen.
 
     Parameters
     ----------
@@ -52,15 +55,12 @@ class State:
         The instant; events at it have been applied.
     species : mapping of str to ndarray, [1], shape (node,)
         viable, dead and necrosis, as fractions of the carrying capacity.
-    drug_mg_per_l : float, [mg/L]
-        Plasma concentration of the drug.
     removed : tuple of str
         Structures that have been resected.
     """
 
     day: float
     species: Mapping[str, NDArray[np.float64]]
-    drug_mg_per_l: float = 0.0
     removed: tuple[str, ...] = field(default=())
 
 
@@ -99,3 +99,20 @@ def checked_times(times: Sequence[float] | NDArray[Any], *, what: str) -> NDArra
     if len(array) > 1 and not (np.diff(array) > 0).all():
         raise InvalidInput(f"{what} must increase strictly, without repetition.")
     return array
+
+
+def checked_thresholds(
+    thresholds: Mapping[str, float] | None, parameters: ParameterSet
+) -> dict[str, float]:
+    """Names and levels of visibility, [1]; those of the parameters where none are given."""
+    if thresholds is None:
+        return {
+            "t1gd": parameters.value("threshold_t1gd"),
+            "flair": parameters.value("threshold_flair"),
+        }
+    for name, level in thresholds.items():
+        if not 0.0 < level < 1.0:
+            raise InvalidInput(f"The threshold {name!r} is {level}; it must lie between 0 and 1.")
+    if not thresholds:
+        raise InvalidInput("No threshold of visibility is given; name at least one.")
+    return dict(thresholds)

@@ -135,7 +135,11 @@ class Regimen:
             mine = [course for course in self.courses if type(course) is kind]
             theirs = [course for course in other.courses if type(course) is kind]
             if len(mine) != len(theirs):
-                found.append(name if not theirs else (f"no {name}" if not mine else f"number of {name} courses"))
+                found.append(
+                    name
+                    if not theirs
+                    else (f"no {name}" if not mine else f"number of {name} courses")
+                )
                 continue
             for a, b in zip(mine, theirs, strict=True):
                 fields = asdict(a)

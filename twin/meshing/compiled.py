@@ -13,13 +13,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function) -> _Function:
-    """`function` compiled by numba, kept on disk between runs where that is possible.
+    """`function` compiled by numba without holding the interpreter lock, kept on disk between runs where that is possible.
 
     ``fastmath`` stays off: it lets the compiler assume that no NaN occurs, and
     the test that a tetrahedron is not inverted relies on comparisons with NaN
     being false.
     """
     try:
-        return numba.njit(cache=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # "cannot cache function: no locator available"
-        return numba.njit(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]

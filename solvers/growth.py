@@ -1,0 +1,145 @@
+"""The growth model of the main job, and one time step of it.
+
+Fractions of the carrying capacity: viable u, dead d, necrosis n (fixed)::
+
+    du/dt = div(D grad u) + rho u (1 - u - d - n) - k(t) u
+    dd/dt = k(t) u - lambda d
+
+Diffusion and logistic growth by Fisher's equation (SCIENCE 1; Swanson, Alvord
+and Murray 2000, doi 10.1046/j.1365-2184.2000.00177.x), k the drug's kill rate, a
+fraction of radiotherapy moves ``u (1 - S)`` to the dead pool at its instant.
+What is dead takes up space and stays visible until it is cleared; the
+necrotic centre has no vessels and is not cleared (assumed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.kernels import legendre_coefficients, react, stage, stages_needed, survive
+from solvers.operators import DiffusionMatrix
+from twin.errors import InvalidInput, NotConverged
+from twin.parameters import ParameterSet
+
+__all__ = ["GrowthRates", "LogisticGrowth"]
+
+#: A density below minus this is an error, not rounding.
+NEGATIVE_TOLERANCE = 1e-12
+#: Total density may pass 1 by no more than this (second-order terms of a step).
+ABOVE_ONE_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthRates:
+    """What the reaction needs of the parameters: rates in [1/day]."""
+
+    proliferation: float
+    clearance: float
+
+    @classmethod
+    def of(cls, parameters: ParameterSet) -> GrowthRates:
+        """The rates of a parameter set."""
+        half_life = parameters.value("dead_clearance_half_life")
+        if not half_life > 0.0:
+            raise InvalidInput(
+                f"The half-life of dead tissue is {half_life:g} day; it must be above 0."
+            )
+        return cls(parameters.value("proliferation_rate"), float(np.log(2.0) / half_life))
+
+
+class LogisticGrowth:
+    """Steps the three species in place on one mesh: Strang splitting around RKL2 diffusion.
+
+    Parameters
+    ----------
+    rates : GrowthRates
+    species : dict of str to ndarray, [1], shape (node,)
+        viable, dead, necrosis; owned and changed by this object.
+    """
+
+    def __init__(self, rates: GrowthRates, species: dict[str, NDArray[np.float64]]) -> None:
+        self.rates = rates
+        self.viable = species["viable"].copy()
+        self.dead = species["dead"].copy()
+        self.necrosis = species["necrosis"].copy()
+        self._work = [np.empty_like(self.viable) for _ in range(4)]
+
+    def step(
+        self, diffusion: DiffusionMatrix, tau: float, kill_first: float, kill_second: float
+    ) -> None:
+        """Advance by `tau` [day] with the drug's mean kill rates in its two halves [1/day].
+
+        Raises
+        ------
+        NotConverged
+            A density became negative or passed 1 beyond what a step's error allows.
+        """
+        rate, clearance = self.rates.proliferation, self.rates.clearance
+        smallest = react(
+            self.viable, self.dead, self.necrosis, 0.5 * tau, rate, clearance, kill_first
+        )
+        self._diffuse(diffusion, tau)
+        smallest = min(
+            smallest,
+            react(self.viable, self.dead, self.necrosis, 0.5 * tau, rate, clearance, kill_second),
+        )
+        if not smallest >= -NEGATIVE_TOLERANCE:
+            raise NotConverged(
+                f"The tumour density fell to {smallest:.3g}; a step of {tau:g} day is too long for "
+                "this mesh and diffusivity: choose a smaller step."
+            )
+
+    def _diffuse(self, diffusion: DiffusionMatrix, tau: float) -> None:
+        if diffusion.largest_eigenvalue == 0.0:
+            return
+        table = legendre_coefficients(stages_needed(tau, diffusion.explicit_limit_day))
+        rows = (
+            diffusion.indptr,
+            diffusion.indices,
+            diffusion.transmissibility,
+            diffusion.inverse_mass,
+        )
+        start, (latest, target, spare, slope) = self.viable, self._work
+        first = table[0, 2] * tau
+        stage(*rows, start, start, start, slope, latest, 1.0, 0.0, first, 0.0)
+        earlier = start
+        for mu, nu, mu_step, gamma_step in table[1:]:
+            stage(
+                *rows, latest, earlier, start, slope, target,
+                mu, nu, mu_step * tau, gamma_step * tau,
+            )  # fmt: skip
+            freed = spare if earlier is start else earlier
+            earlier, latest, target = latest, target, freed
+        self.viable = latest
+        self._work = [a for a in (start, *self._work) if a is not latest and a is not slope]
+        self._work.append(slope)
+
+    def irradiate(self, surviving: NDArray[np.float64]) -> None:
+        """Apply one fraction: `surviving` fraction of the viable cells at each node."""
+        survive(self.viable, self.dead, surviving)
+
+    def remove(self, nodes: NDArray[np.bool_]) -> None:
+        """Empty the marked nodes of every species."""
+        for values in (self.viable, self.dead, self.necrosis):
+            values[nodes] = 0.0
+
+    def visible(self) -> NDArray[np.float64]:
+        """Viable, dead and necrotic tissue together, [1], shape (node,)."""
+        return self.viable + self.dead + self.necrosis
+
+    def species(self) -> dict[str, NDArray[np.float64]]:
+        """Copies of the three species."""
+        return {
+            "viable": self.viable.copy(),
+            "dead": self.dead.copy(),
+            "necrosis": self.necrosis.copy(),
+        }
+
+    def restore(self, species: dict[str, NDArray[np.float64]]) -> None:
+        """Go back to copies made by `species`."""
+        self.viable[:] = species["viable"]
+        self.dead[:] = species["dead"]
+        self.necrosis[:] = species["necrosis"]

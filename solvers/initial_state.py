@@ -1,0 +1,159 @@
+"""The density on day 0, from the outlines on the reference scan.
+
+The initial state decides the ranking of treatments, so it is explicit. A
+front that has settled has one shape, which depends on the width
+``w = sqrt(D/rho)`` alone. The enhancing outline is where it crosses the T1Gd
+threshold and the FLAIR outline where it crosses the lower one:
+
+- inside the enhancing outline the settled front goes on inwards at its own width;
+- between the outlines it is stretched so that it meets both of them;
+- outside FLAIR it falls as ``exp(-s/w)``, s the way through tissue from the outline;
+- what is necrotic begins as dead tissue.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.integrate import solve_ivp
+from scipy.interpolate import PchipInterpolator
+
+from twin.errors import InvalidInput
+from twin.targets import distance_to, structure_mask
+
+if TYPE_CHECKING:
+    from twin.parameters import ParameterSet
+    from twin.patient import Twin
+
+__all__ = ["initial_state", "outline_distances", "settled_front"]
+
+Profile = Literal["settled", "step"]
+NECROSIS_EDGE_MM = 2.0
+
+
+@functools.lru_cache(maxsize=1)
+def settled_front() -> tuple[PchipInterpolator, PchipInterpolator]:
+    """The settled front and its inverse: density of place, place of density.
+
+    ``U'' + 2 U' + U (1 - U) = 0``, the wave of least speed ``2 sqrt(D rho)`` of
+    Fisher's equation (Kolmogorov, Petrovsky and Piskunov 1937 [unverified]),
+    with place in units of sqrt(D/rho) and U(0) = 1/2. From U = 0.80 to U = 0.16
+    it is 6.11 widths long.
+    """
+    root = np.sqrt(2.0) - 1.0  # 1 - U grows as exp(root z) away from U = 1
+    start = 1e-9
+    solution = solve_ivp(
+        lambda z, y: [y[1], -2.0 * y[1] - y[0] * (1.0 - y[0])],
+        (0.0, 90.0),
+        [1.0 - start, -start * root],
+        rtol=1e-10,
+        atol=1e-14,
+        max_step=0.05,
+    )
+    place, density = solution.t, solution.y[0]
+    keep = density > 1e-12
+    place, density = place[keep], density[keep]
+    place = place - np.interp(-0.5, -density, place)
+    return PchipInterpolator(place, density), PchipInterpolator(density[::-1], place[::-1])
+
+
+def outline_distances(twin: Twin) -> dict[str, NDArray[np.float64]]:
+    """Signed distances of every node to the outlines, [mm], shape (node,), negative inside.
+
+    "core" is the enhancing outline (with the necrosis in it), "whole" the outer
+    edge of the FLAIR abnormality, "necrosis" the necrotic centre.
+    """
+    result = {}
+    for key, name in (("core", "core"), ("whole", "whole tumour"), ("necrosis", "necrosis")):
+        mask = structure_mask(twin, name)
+        if not mask.any():
+            if key == "necrosis":
+                result[key] = np.full(len(twin.mesh.points), np.inf)
+                continue
+            raise InvalidInput(
+                f"The segmentation has no {name}; the initial state needs it outlined."
+            )
+        result[key] = at_nodes(twin, distance_to(mask, twin.grid.spacing_mm))
+    return result
+
+
+def at_nodes(twin: Twin, values: NDArray) -> NDArray[np.float64]:
+    """Values on the twin's grid, interpolated linearly to the mesh's nodes, shape (node,)."""
+    index = twin.grid.to_voxels(twin.mesh.points)
+    return ndimage.map_coordinates(
+        np.asarray(values, np.float32), index.T, order=1, mode="nearest", output=np.float64
+    )
+
+
+def initial_state(
+    parameters: ParameterSet,
+    distances: dict[str, NDArray[np.float64]],
+    *,
+    profile: Profile = "settled",
+) -> dict[str, NDArray[np.float64]]:
+    """Viable, dead and necrotic tissue on day 0, each of shape (node,), [1].
+
+    Parameters
+    ----------
+    parameters : ParameterSet
+        D, rho and the thresholds; other ones rebuild the state under the same outlines.
+    distances : dict
+        "core", "whole", "necrosis" as `outline_distances` gives them, and "beyond",
+        the way through tissue from the FLAIR outline, [mm], shape (node,).
+    profile : {"settled", "step"}
+        "step" fills the enhancing outline above its threshold and the FLAIR
+        abnormality above its own, with nothing outside; for comparison only.
+
+    Raises
+    ------
+    InvalidInput
+        The parameters give no front, or the profile is not known.
+    """
+    diffusivity = parameters.value("diffusivity_white")
+    rate = parameters.value("proliferation_rate")
+    upper, lower = parameters.value("threshold_t1gd"), parameters.value("threshold_flair")
+    if not 0.0 < lower < upper < 1.0:
+        raise InvalidInput(
+            f"The thresholds must satisfy 0 < FLAIR < T1Gd < 1, not {lower:g} and {upper:g}."
+        )
+    core, whole = distances["core"], distances["whole"]
+    if profile == "step":
+        rim = np.where(whole <= 0, 0.5 * (lower + upper), 0.0)
+        viable = np.where(core <= 0, 0.5 * (1.0 + upper), rim)
+    elif profile == "settled":
+        if not (diffusivity > 0.0 and rate > 0.0):
+            raise InvalidInput(
+                f"The settled front needs a diffusivity and a proliferation rate above 0, not "
+                f"{diffusivity:g} mm2/day and {rate:g} /day; choose profile='step' without growth."
+            )
+        width = float(np.sqrt(diffusivity / rate))
+        viable = _settled_density(core, whole, distances["beyond"], width, upper, lower)
+    else:
+        raise InvalidInput(f"The profile is {profile!r}; it may be 'settled' or 'step'.")
+    # a linear edge of 2 mm keeps the necrotic volume whatever the mesh
+    dead_share = np.clip(0.5 - distances["necrosis"] / NECROSIS_EDGE_MM, 0.0, 1.0)
+    return {
+        "viable": viable * (1.0 - dead_share),
+        "dead": np.zeros_like(viable),
+        "necrosis": viable * dead_share,
+    }
+
+
+def _settled_density(
+    core: NDArray, whole: NDArray, beyond: NDArray, width: float, upper: float, lower: float
+) -> NDArray[np.float64]:
+    """The profile described at the head of this file, shape of `core`."""
+    front, place_of = settled_front()
+    at_upper, at_lower = float(place_of(upper)), float(place_of(lower))
+    gap = np.maximum(core - whole, 1e-6)  # both distances positive and negative in between
+    share = np.clip(core / gap, 0.0, 1.0)
+    inside = core <= 0.0
+    place = np.where(inside, at_upper + core / width, at_upper + share * (at_lower - at_upper))
+    place = np.maximum(place, front.x[0])
+    density = front(np.minimum(place, at_lower))
+    outside = ~inside & (whole > 0.0)
+    return np.where(outside, lower * np.exp(-beyond / width), density)

@@ -1,0 +1,165 @@
+"""What a run writes down, and the dataset that is made of it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy
+import xarray as xr
+from numpy.typing import NDArray
+
+from solvers.growth import LogisticGrowth
+from solvers.prepared import Prepared
+from solvers.volumes import VisibleVolumes
+from twin.patient import Twin
+from twin.protocol import checked_thresholds
+from twin.regimen import Regimen
+from twin.results import RESEARCH_USE_ONLY, describe_variables
+
+__all__ = ["Recorder", "run_dataset"]
+
+
+class Recorder:
+    """Measures the volumes and keeps the fields that were asked for."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        twin: Twin,
+        thresholds: Mapping[str, float] | None,
+        times: NDArray[np.float64],
+        field_times: NDArray[np.float64],
+    ) -> None:
+        self._prepared, self._twin = prepared, twin
+        self.thresholds = checked_thresholds(thresholds, twin.parameters)
+        self._softness = twin.parameters.value("visibility_softness")
+        self.times, self.field_times = times, field_times
+        self._wanted = {float(t): k for k, t in enumerate(times)}
+        self._fields = {float(t): k for k, t in enumerate(field_times)}
+        self._volumes = np.full((2, len(self.thresholds), len(times)), np.nan)
+        self._burden = np.full(len(times), np.nan)
+        self._density = np.zeros((len(field_times), len(twin.mesh.points)), np.float32)
+        self._meters: dict[tuple[str, ...], VisibleVolumes] = {}
+
+    def _meter(self, mass: NDArray[np.float64], removed: tuple[str, ...]) -> VisibleVolumes:
+        if removed not in self._meters:
+            active = self._prepared.active_cells(removed)
+            mesh = self._twin.mesh
+            self._meters[removed] = VisibleVolumes(
+                mesh.cells[active],
+                mesh.cell_volume[active],
+                mass,
+                list(self.thresholds.values()),
+                self._softness,
+            )
+        return self._meters[removed]
+
+    def record(
+        self,
+        day: float,
+        growth: LogisticGrowth,
+        mass: NDArray[np.float64],
+        removed: tuple[str, ...],
+    ) -> None:
+        """Write down the state at `day`."""
+        visible = growth.visible()
+        if day in self._wanted:
+            k = self._wanted[day]
+            self._volumes[:, :, k] = self._meter(mass, removed).measure(visible)
+            self._burden[k] = float(mass @ growth.viable)
+        if day in self._fields:
+            self._density[self._fields[day]] = visible
+
+    def dataset(
+        self, regimen: Regimen, options: Mapping[str, Any], dose: NDArray[np.float64]
+    ) -> xr.Dataset:
+        """The run by the result schema."""
+        capacity = self._twin.parameters.value("carrying_capacity")
+        return run_dataset(
+            self._twin,
+            regimen,
+            options,
+            thresholds=self.thresholds,
+            times=self.times,
+            hard=self._volumes[0],
+            soft=self._volumes[1],
+            burden=self._burden * capacity,
+            field_times=self.field_times,
+            density=self._density,
+            dose=dose,
+        )
+
+
+def run_dataset(
+    twin: Twin,
+    regimen: Regimen,
+    options: Mapping[str, Any],
+    *,
+    thresholds: Mapping[str, float],
+    times: NDArray[np.float64],
+    hard: NDArray[np.float64],
+    soft: NDArray[np.float64],
+    burden: NDArray[np.float64],
+    field_times: NDArray[np.float64],
+    density: NDArray[np.float32],
+    dose: NDArray[np.float64],
+) -> xr.Dataset:
+    """A dataset by the result schema from the arrays of one run.
+
+    Parameters
+    ----------
+    hard, soft : ndarray, [mm3], shape (threshold, time)
+    burden : ndarray, [cells], shape (time,)
+    density : ndarray, [1], shape (field_time, node)
+    dose : ndarray, [Gy], shape (node,)
+    """
+    mesh = twin.mesh
+    result = xr.Dataset(
+        {
+            "tumour_volume": (("threshold", "time"), hard),
+            "tumour_volume_soft": (("threshold", "time"), soft),
+            "tumour_burden": (("time",), burden),
+            "tumour_density": (("field_time", "node"), density.astype(np.float32, copy=False)),
+            "dose": (("node",), dose.astype(np.float32)),
+            "cells": (("cell", "vertex"), mesh.cells),
+            "cell_label": (("cell",), mesh.cell_label),
+            "mesh": ((), np.int32(0)),
+        },
+        coords={
+            "time": times,
+            "field_time": field_times,
+            "threshold": list(thresholds),
+            "threshold_level": ("threshold", list(thresholds.values())),
+            "node_x": ("node", mesh.points[:, 0]),
+            "node_y": ("node", mesh.points[:, 1]),
+            "node_z": ("node", mesh.points[:, 2]),
+        },
+    )
+    result = describe_variables(result)
+    result.attrs.update(
+        research_use_only=RESEARCH_USE_ONLY,
+        twin_hash=twin.content_hash,
+        regimen=json.dumps(regimen.as_dict()),
+        parameters=json.dumps(twin.parameters.as_dict()),
+        options=json.dumps(dict(options)),
+        versions=json.dumps(_versions()),
+        label_names=json.dumps({str(k): v for k, v in mesh.label_names.items()}),
+        reference_date=twin.calendar.reference_date.isoformat(),
+    )
+    return result
+
+
+def _versions() -> dict[str, str]:
+    from solvers.dolfinx_compat import VERSION
+
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "xarray": xr.__version__,
+        "dolfinx": VERSION,
+    }

@@ -1,0 +1,178 @@
+"""What is worked out once for a twin's anatomy and then shared by all runs on it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.initial_state import at_nodes, initial_state, outline_distances
+from solvers.operators import DiffusionMatrix, mesh_operators
+from solvers.travel_distance import travel_distance
+from twin.courses import Radiotherapy
+from twin.dose import DoseMap, dose_maps
+from twin.errors import InvalidInput
+from twin.parameters import ParameterSet
+from twin.patient import Twin
+from twin.regimen import Regimen
+from twin.targets import structure_mask
+
+__all__ = ["Prepared", "prepare"]
+
+#: Tissues through which no tumour spreads: nothing flows across their boundary.
+BARRIERS = ("fluid",)
+GREY = ("grey_matter",)
+
+
+class Prepared:
+    """Operators, distances and doses of one twin, each made when first asked for.
+
+    Safe to share between threads. Nothing here depends on the parameters of
+    growth but by an explicit argument.
+    """
+
+    def __init__(self, twin: Twin) -> None:
+        self.twin = twin
+        self._lock = threading.RLock()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def _remember(self, key: Hashable, make: Any, at_most: int = 48) -> Any:
+        with self._lock:
+            if key not in self._kept:
+                while len(self._kept) >= at_most:
+                    self._kept.popitem(last=False)
+                self._kept[key] = make()
+            return self._kept[key]
+
+    @property
+    def operators(self) -> Any:
+        """The mesh's assembled operators."""
+        return self._remember("operators", lambda: mesh_operators(self.twin.mesh))
+
+    def active_cells(self, removed: tuple[str, ...] = ()) -> NDArray[np.bool_]:
+        """Elements in which the tumour can live, shape (cell,)."""
+        active = ~self.twin.mesh.cells_labelled(*BARRIERS)
+        for name in removed:
+            active &= ~self.removed_cells(name)
+        return active
+
+    def removed_cells(self, structure: str) -> NDArray[np.bool_]:
+        """Elements whose centre lies in a structure, shape (cell,)."""
+
+        def make() -> NDArray[np.bool_]:
+            labelled = {"enhancing": ("enhancing",), "core": ("enhancing", "necrosis")}
+            if structure in labelled:
+                return self.twin.mesh.cells_labelled(*labelled[structure])
+            inside = at_nodes(self.twin, structure_mask(self.twin, structure).astype(np.float32))
+            found = inside[self.twin.mesh.cells].mean(axis=1) >= 0.5
+            if not found.any():
+                raise InvalidInput(
+                    f"The structure {structure!r} is too small for the mesh to be resected."
+                )
+            return found
+
+        return self._remember(("removed", structure), make)
+
+    def diffusivity(self, parameters: ParameterSet) -> NDArray[np.float64]:
+        """Diffusivity of each element, [mm2/day], shape (cell,)."""
+        grey = self.twin.mesh.cells_labelled(*GREY)
+        return np.where(
+            grey, parameters.value("diffusivity_grey"), parameters.value("diffusivity_white")
+        )
+
+    def diffusion(
+        self, parameters: ParameterSet, removed: tuple[str, ...] = (), *, clip: bool = True
+    ) -> DiffusionMatrix:
+        """The diffusion operator for these parameters after these resections."""
+        key = (
+            "diffusion",
+            parameters.value("diffusivity_white"),
+            parameters.value("diffusivity_grey"),
+            removed,
+            clip,
+        )
+        return self._remember(
+            key,
+            lambda: self.operators.diffusion(
+                self.diffusivity(parameters), self.active_cells(removed), clip=clip
+            ),
+        )
+
+    def distances(self, parameters: ParameterSet) -> dict[str, NDArray[np.float64]]:
+        """Distances of the nodes to the outlines, with the way through tissue beyond FLAIR.
+
+        "beyond" is the distance from the FLAIR outline that a front travels, in
+        millimetres of white matter: what is slower to cross counts for more, and
+        nothing goes through fluid.
+        """
+        white = parameters.value("diffusivity_white")
+        grey = parameters.value("diffusivity_grey")
+        if not (white > 0 and grey > 0):
+            raise InvalidInput(
+                f"The initial state needs diffusivities above 0, not {white:g} mm2/day in white "
+                f"and {grey:g} mm2/day in grey matter."
+            )
+        ratio = round(float(np.sqrt(white / grey)), 9)
+        return self._remember(("distances", ratio), lambda: self._measure_distances(ratio))
+
+    def _measure_distances(self, ratio: float) -> dict[str, NDArray[np.float64]]:
+        mesh = self.twin.mesh
+        found = self._remember("outlines", lambda: outline_distances(self.twin))
+        slowness = np.where(mesh.cells_labelled(*GREY), max(ratio, 1.0), 1.0)
+        reach = 2.0 * float(np.median(mesh.edge_length()))
+        whole = found["whole"]
+        start = np.where(whole <= reach, np.maximum(whole, 0.0), np.inf)
+        beyond = travel_distance(mesh, slowness, self.active_cells(), start)
+        return {**found, "beyond": beyond}
+
+    def initial_state(
+        self, parameters: ParameterSet, profile: str = "settled"
+    ) -> dict[str, NDArray[np.float64]]:
+        """Viable, dead and necrotic tissue on day 0, zero where no tumour can live."""
+        state = initial_state(
+            parameters,
+            self.distances(parameters),
+            profile=profile,  # type: ignore[arg-type]
+        )
+        lives = self.operators.lumped_mass(self.active_cells()) > 0
+        return {name: np.where(lives, values, 0.0) for name, values in state.items()}
+
+    def dose_map(self, course: Radiotherapy) -> DoseMap:
+        """The dose of one course on the twin's grid."""
+        key = ("map", replace(course, start_day=0.0))
+        return self._remember(key, lambda: dose_maps(self.twin, Regimen(course))[0])
+
+    def dose_at_nodes(self, course: Radiotherapy) -> NDArray[np.float64]:
+        """Total dose of one course at the nodes, [Gy], shape (node,)."""
+        key = ("dose", replace(course, start_day=0.0))
+        return self._remember(
+            key, lambda: np.maximum(at_nodes(self.twin, self.dose_map(course).total_gy), 0.0)
+        )
+
+
+def _identity(twin: Twin) -> Hashable:
+    """What a `Prepared` depends on, by identity: cheap, and its own reference keeps it alive."""
+    masks = tuple((name, id(part.mask)) for name, part in sorted(twin.structures.items()))
+    return id(twin.mesh), id(twin.tissues), masks
+
+
+_prepared: OrderedDict[Hashable, Prepared] = OrderedDict()
+_lock = threading.Lock()
+
+
+def prepare(twin: Twin) -> Prepared:
+    """The shared anatomy of a twin; the last six are kept."""
+    with _lock:
+        key = _identity(twin)
+        if key in _prepared:
+            _prepared.move_to_end(key)
+        else:
+            while len(_prepared) >= 6:
+                _prepared.popitem(last=False)
+            _prepared[key] = Prepared(twin)
+        return _prepared[key]

@@ -1,0 +1,70 @@
+"""A regimen made ready for one mesh and one set of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.dose_response import surviving_fraction
+from solvers.pharmacokinetics import OneCompartment
+from solvers.prepared import Prepared
+from twin.courses import Radiotherapy
+from twin.events import Fraction
+from twin.parameters import ParameterSet
+from twin.regimen import Regimen
+
+__all__ = ["Treatment"]
+
+
+class Treatment:
+    """Schedule, survival at every node and drug exposure of a regimen."""
+
+    def __init__(self, prepared: Prepared, regimen: Regimen, parameters: ParameterSet) -> None:
+        twin = prepared.twin
+        self.schedule = regimen.schedule(twin.calendar)
+        self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
+        self._surviving: dict[int, NDArray[np.float64]] = {}
+        self._drug = self.schedule.drug_doses
+        self._kill = parameters.value("temozolomide_kill") if self._drug else 0.0
+        self._kinetics = (
+            OneCompartment(
+                clearance_l_h=parameters.value("temozolomide_clearance"),
+                half_life_h=parameters.value("temozolomide_half_life"),
+                body_surface_m2=twin.body_surface_m2,
+            )
+            if self._drug
+            else None
+        )
+
+    def surviving(self, fraction: Fraction) -> NDArray[np.float64]:
+        """Share of the cells that survive one fraction, shape (node,)."""
+        if fraction.course not in self._surviving:
+            course = self._regimen.courses[fraction.course]
+            assert isinstance(course, Radiotherapy)
+            dose = self._prepared.dose_at_nodes(course) / course.fractions
+            self._surviving[fraction.course] = surviving_fraction(
+                dose,
+                alpha=self._parameters.value("alpha"),
+                alpha_beta=self._parameters.value("alpha_beta"),
+            )
+        return self._surviving[fraction.course]
+
+    def mean_kill(self, times: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean kill rate of the drug between successive times, [1/day], shape (time - 1,).
+
+        ``log-kill = kappa * AUC`` (SCIENCE 6), so the integral over each interval is exact.
+        """
+        times = np.asarray(times, np.float64)
+        if self._kinetics is None or self._kill == 0.0:
+            return np.zeros(len(times) - 1)
+        exposure = self._kinetics.exposure(self._drug, times)
+        return self._kill * np.diff(exposure) / np.diff(times)
+
+    def total_dose(self) -> NDArray[np.float64]:
+        """Physical dose of all courses together at the nodes, [Gy], shape (node,)."""
+        total = np.zeros(len(self._prepared.twin.mesh.points))
+        for course in self._regimen.radiotherapy:
+            total = total + self._prepared.dose_at_nodes(course)
+        return total
