@@ -11,6 +11,7 @@ from collections.abc import Sequence
 __all__ = [
     "BRAIN",
     "CAVITY",
+    "CAVITY_LINE",
     "DOSE",
     "DOSE_MAP",
     "INK",
@@ -26,6 +27,7 @@ YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
 BRAIN = "#C9CDD3"
 CAVITY = BLUE
+CAVITY_LINE = SKY
 DOSE = GREEN
 #: Colour map of doses in slices: ordered in lightness, so it reads in grey too.
 DOSE_MAP = "cool"

@@ -155,7 +155,7 @@ def scene(
                 name=f"tumour {threshold}",
             )
             if not core:
-                _glass(actor, clear=0.25, rim=0.95, power=1.2)
+                _glass(actor, clear=0.15, rim=0.95, power=1.3)
     for structure in subject.resected(name, shown):
         cavity = stage.cavity(structure)
         if cavity is not None and cavity.n_points:
@@ -222,20 +222,28 @@ def _glass(actor: Any, *, clear: float, rim: float, power: float) -> None:
 def _orient(plotter: Any, stage: Stage) -> None:
     """Camera from the tumour's side, parallel projection, axes named by direction."""
     direction, focus = stage.view()
-    extent = np.ptp(stage.subject.points, axis=0).max()
+    points = stage.subject.points - focus
+    extent = np.linalg.norm(points, axis=1).max()
     plotter.camera_position = [focus + 4 * extent * direction, focus, (0.0, 0.0, 1.0)]
     plotter.enable_parallel_projection()
-    plotter.camera.parallel_scale = 0.56 * extent
+    across = np.cross((0.0, 0.0, 1.0), direction)
+    across /= np.linalg.norm(across)
+    half_width = np.abs(points @ across).max()
+    half_height = np.abs(points @ np.cross(direction, across)).max()
+    width, height = plotter.window_size
+    plotter.camera.parallel_scale = 1.04 * max(half_height, half_width * height / width)
+    plotter.camera.clipping_range = (extent, 7 * extent)
     plotter.enable_anti_aliasing("ssaa")
     plotter.enable_depth_peeling(number_of_peels=8)
     plotter.add_axes(
-        xlabel="Right",
-        ylabel="Anterior",
-        zlabel="Superior",
+        xlabel="R",
+        ylabel="A",
+        zlabel="S",
         color=INK,
         x_color="#0072B2",
         y_color="#009E73",
         z_color="#CC79A7",
         line_width=3,
-        viewport=(0.0, 0.0, 0.2, 0.2),
+        label_size=(0.4, 0.16),
+        viewport=(0.0, 0.0, 0.22, 0.22),
     )

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from viz.palette import (
-    CAVITY,
+    CAVITY_LINE,
     DOSE_MAP,
     RESEARCH_USE,
     THRESHOLD_COLOURS,
@@ -64,6 +64,7 @@ class SliceViews:
             )
             self._whole[orientation] = MeshSampler(subject.points, subject.cells, plane.points)
             self._anatomy[orientation] = self._grey(plane)
+        self._half_height = 0.5 * max(float(np.ptp(plane.up)) for plane in self.planes.values())
 
     def _grey(self, plane: Plane) -> NDArray[np.float64]:
         """T1 image of a plane, or greys of the tissues without one, scaled to 0 to 1."""
@@ -73,7 +74,7 @@ class SliceViews:
             values = sample_voxels(subject.twin.image, affine, plane.points).reshape(plane.shape)
             bright = values[values > 0]
             top = np.percentile(bright, 99.5) if bright.size else 1.0
-            return np.clip(values / top, 0.0, 1.0)
+            return np.clip(0.88 * values / top, 0.0, 1.0)
         grey = np.zeros(len(subject.points))
         for number, name in subject.label_names.items():
             nodes = subject.cells[subject.cell_label == number].ravel()
@@ -133,14 +134,15 @@ class SliceViews:
         density = self.on_plane(subject.density(day, scenario=name, case=case), orientation)
         for threshold, level in subject.thresholds.items():
             if density.max() > level:
-                ax.contour(
+                outline = ax.contour(
                     plane.across,
                     plane.up,
                     density,
                     levels=[level],
                     colors=[THRESHOLD_COLOURS.get(threshold, "white")],
-                    linewidths=1.9,
+                    linewidths=2.0,
                 )
+                outline.set_path_effects(_halo(3.4))
         ax.set_facecolor("black")
         ax.set_aspect("equal")
         ax.set_xticks([])
@@ -160,7 +162,8 @@ class SliceViews:
         first, second, _ = ORIENTATIONS[orientation]
         if zoom_mm is None:
             across = (plane.across[0], plane.across[-1])
-            up = (plane.up[0], plane.up[-1])
+            middle = 0.5 * (plane.up[0] + plane.up[-1])
+            up = (middle - self._half_height, middle + self._half_height)
         else:
             across = (self.centre[first] - zoom_mm, self.centre[first] + zoom_mm)
             up = (self.centre[second] - zoom_mm, self.centre[second] + zoom_mm)
@@ -182,7 +185,7 @@ class SliceViews:
             cmap=DOSE_MAP,
             vmin=0.0,
             vmax=1.1 * prescription,
-            alpha=0.28,
+            alpha=0.20,
             interpolation="bilinear",
         )
         levels = [fraction * prescription for fraction in ISODOSES if shown.max() > fraction * prescription]
@@ -198,7 +201,10 @@ class SliceViews:
                 linewidths=0.9,
                 linestyles="--",
             )
-            ax.clabel(lines, fmt=lambda gray: f"{gray:.3g} Gy", fontsize=6.5, inline_spacing=2)
+            labels = ax.clabel(lines, fmt=lambda gray: f"{gray:.3g} Gy", fontsize=7.5)
+            for label in labels:
+                label.set_color("white")
+                label.set_path_effects(_halo(2.0))
 
     def _draw_cavity(self, ax: Axes, orientation: str, scenario: str, day: float) -> None:
         subject, plane = self.subject, self.planes[orientation]
@@ -217,10 +223,17 @@ class SliceViews:
                     plane.up,
                     inside,
                     levels=[0.5],
-                    colors=[CAVITY],
+                    colors=[CAVITY_LINE],
                     linewidths=1.4,
                     linestyles=":",
                 )
+
+
+def _halo(width: float) -> list[Any]:
+    """A dark edge, so that a line is seen over bright and dark tissue alike."""
+    from matplotlib import patheffects
+
+    return [patheffects.withStroke(linewidth=width, foreground="black", alpha=0.65)]
 
 
 def _side_letters(ax: Axes, orientation: str) -> None:
@@ -303,9 +316,9 @@ def slices(
         views = SliceViews(subject_of(results, twin), centre)  # type: ignore[arg-type]
     subject = views.subject
     name = subject.scenarios[0] if scenario is None else scenario
-    figure = NewFigure(figsize=(13.0, 5.4), dpi=100, facecolor="black") if figure is None else figure
+    figure = NewFigure(figsize=(13.0, 5.3), dpi=100, facecolor="black") if figure is None else figure
     shown = subject.nearest_field_day(day)
-    axes = figure.subplots(1, 3, width_ratios=[_aspect(views.planes[o]) for o in ORIENTATIONS])
+    axes = figure.subplots(1, 3, width_ratios=[float(np.ptp(plane.across)) for plane in views.planes.values()])
     for ax, orientation in zip(axes, ORIENTATIONS, strict=True):
         views.draw(
             ax, orientation, scenario=name, day=shown, case=case, show_dose=show_dose,
@@ -329,12 +342,8 @@ def slices(
         0.985, 0.955, RESEARCH_USE.capitalize(), color="#F0E442", fontsize=10, ha="right", va="center"
     )
     _legend(figure, subject, name, shown, show_dose)
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.12, top=0.86, wspace=0.02)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.075, top=0.85, wspace=0.02)
     return figure
-
-
-def _aspect(plane: Plane) -> float:
-    return float(np.ptp(plane.across) / np.ptp(plane.up))
 
 
 def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_dose: bool) -> None:
@@ -352,10 +361,10 @@ def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_do
     ]
     if show_dose and subject.dose(scenario) is not None and subject.prescription(scenario) > 0:
         handles.append(
-            Line2D([], [], color="#B8A0E0", linestyle="--", label="isodose (planned total, physical)")
+            Line2D([], [], color="#B8A0E0", linestyle="--", label="isodose of the whole plan (physical dose)")
         )
     if subject.resected(scenario, day):
-        handles.append(Line2D([], [], color=CAVITY, linestyle=":", label="resection cavity"))
+        handles.append(Line2D([], [], color=CAVITY_LINE, linestyle=":", label="resection cavity"))
     legend = figure.legend(
         handles=handles,
         loc="lower left",
@@ -368,7 +377,7 @@ def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_do
     legend.set_in_layout(False)
     figure.text(
         0.985,
-        0.035,
+        0.912,
         "radiological convention: the patient's right is on the viewer's left",
         color="#C9CDD3",
         fontsize=8.5,

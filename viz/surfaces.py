@@ -54,9 +54,14 @@ def level_surface(
     grid.point_data["value"] = values[used]
     region = grid.clip_scalar(scalars="value", value=level, invert=False)
     surface = _triangles(region)
-    if smooth and surface.n_points:
+    if surface.n_points == 0:
+        return surface
+    if smooth:
         surface = surface.smooth_taubin(n_iter=30, pass_band=0.05)
-    return surface
+    # Outwards everywhere: pieces of cut tetrahedra come out of VTK in either sense.
+    return surface.compute_normals(
+        cell_normals=False, split_vertices=False, auto_orient_normals=True
+    )
 
 
 def _triangles(grid: Any) -> Any:
