@@ -9,6 +9,6 @@ body-centred cubic lattice on it (`lattice`), signed distances to the labels
 
 from twin.meshing.build import build_mesh
 from twin.meshing.quality import MeshQuality, mesh_quality
-from twin.meshing.sizing import wanted_cell_size
+from twin.meshing.sizing import expected_nodes, wanted_cell_size
 
-__all__ = ["MeshQuality", "build_mesh", "mesh_quality", "wanted_cell_size"]
+__all__ = ["MeshQuality", "build_mesh", "expected_nodes", "mesh_quality", "wanted_cell_size"]

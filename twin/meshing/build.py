@@ -16,6 +16,7 @@ from twin.meshing.fitting import fit_to_interfaces, labels_touching
 from twin.meshing.geometry import MOST_NODES, cell_volumes, dihedral_extremes
 from twin.meshing.labelling import label_cells, large_pieces
 from twin.meshing.lattice import graded_lattice
+from twin.meshing.octree import balanced_octree
 
 __all__ = ["build_mesh"]
 
@@ -78,8 +79,8 @@ def build_mesh(
     ------
     InvalidInput
         Shapes that differ, no labelled voxel, a label without a name, an
-        anisotropic or singular affine, sizes that are not positive, more than
-        two million nodes.
+        anisotropic or singular affine, sizes that are not positive, too many
+        nodes.
 
     Examples
     --------
@@ -90,16 +91,16 @@ def build_mesh(
     ...     labels,
     ...     np.eye(4),
     ...     label_names={1: "white_matter"},
-    ...     cell_size_mm=np.full(labels.shape, 4.0),
-    ...     smallest_cell_mm=4.0,
+    ...     cell_size_mm=np.full(labels.shape, 2.0),
+    ...     smallest_cell_mm=2.0,
     ... )
-    >>> bool(abs(mesh.cell_volume.sum() / 8**3 - 1) < 0.05)
+    >>> bool(abs(mesh.cell_volume.sum() / 8**3 - 1) < 0.01)
     True
     """
     report: Progress = progress if progress is not None else lambda part, what: None
     labels = np.asarray(labels)
     affine = np.asarray(affine, float)
-    sizes = np.asarray(cell_size_mm, float)
+    sizes = np.asarray(cell_size_mm, np.float32)
     spacing = _checked_spacing(affine)
     _check_arrays(labels, label_names, sizes, smallest_cell_mm)
 
@@ -107,16 +108,16 @@ def build_mesh(
     compact = np.searchsorted(numbers, labels).astype(np.int16)
     wanted_volume = np.bincount(compact.ravel(), minlength=len(numbers)) * spacing**3
     finite = np.isfinite(sizes) & (compact > 0)
-    coarsest = float(sizes[finite].max()) if finite.any() else float(smallest_cell_mm)
-    wanted = np.where(compact > 0, np.minimum(sizes, coarsest), np.inf).astype(np.float32)
-
+    coarsest = sizes[finite].max() if finite.any() else np.float32(smallest_cell_mm)
+    wanted = np.where(compact > 0, np.minimum(sizes, coarsest), np.float32(np.inf))
     report(0.0, "lattice")
-    points, cells = graded_lattice(wanted, spacing, float(smallest_cell_mm))
-    if not len(points) <= MOST_NODES:
+    octree = balanced_octree(wanted, spacing, float(smallest_cell_mm))
+    if not octree.expected_nodes <= MOST_NODES:
         raise InvalidInput(
-            f"The wanted cell sizes ask for {len(points):,} nodes; at most {MOST_NODES:,} "
-            "are possible: ask for larger cells."
+            f"The wanted cell sizes ask for about {octree.expected_nodes:,} nodes; at most "
+            f"{MOST_NODES:,} are possible: ask for larger cells."
         )
+    points, cells = graded_lattice(octree)
     report(0.1, "distances")
     distances = LabelDistances(compact, len(numbers), spacing)
     report(0.3, "labels")
@@ -148,12 +149,15 @@ def build_mesh(
     if np.linalg.det(affine[:3, :3]) < 0:
         cells = cells[:, [0, 1, 3, 2]]
     world = (points / spacing) @ affine[:3, :3].T + affine[:3, 3]
-    present = numbers[np.unique(label)]
+    names = {int(number): label_names[int(number)] for number in numbers if number != 0}
+    lost = [names[int(number)] for number in np.setdiff1d(numbers[1:], numbers[label])]
+    if lost:
+        _logger.warning("Too small to be meshed with these cells: %s.", ", ".join(lost))
     return Mesh(
         points=world,
         cells=cells.astype(np.int32),
         cell_label=numbers[label].astype(np.int16),
-        label_names={int(number): label_names[int(number)] for number in present},
+        label_names=names,
     )
 
 

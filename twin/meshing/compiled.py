@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -13,13 +13,14 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function) -> _Function:
-    """`function` compiled by numba without holding the interpreter lock, kept on disk between runs where that is possible.
+    """Return `function` compiled by numba, kept on disk between runs where possible.
 
-    ``fastmath`` stays off: it lets the compiler assume that no NaN occurs, and
-    the test that a tetrahedron is not inverted relies on comparisons with NaN
-    being false.
+    It does not hold the interpreter lock, so that progress can be drawn
+    meanwhile. ``fastmath`` stays off: it lets the compiler assume that no NaN
+    occurs, and the test that a tetrahedron is not inverted relies on
+    comparisons with NaN being false.
     """
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return cast(_Function, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # "cannot cache function: no locator available"
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return cast(_Function, numba.njit(nogil=True)(function))

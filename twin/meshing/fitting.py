@@ -23,11 +23,13 @@ __all__ = ["fit_to_interfaces", "labels_touching"]
 Array = NDArray[Any]
 
 #: Rounds of new interface planes, and sweeps over the vertices in each.
-ROUNDS = 5
+ROUNDS = 10
 SWEEPS = 2
-#: The weight of the distance to the interface rises from one to the other.
+#: The weight of the distance to the interface, against the shape, rises from one
+#: to the other over this part of the rounds.
 FIRST_INTERFACE_WEIGHT = 1.0
 LAST_INTERFACE_WEIGHT = 40.0
+RISING_PART = 0.6
 #: Vertices within this many rings of cells about an interface move.
 RINGS_MOVED = 3
 #: Cells with a dihedral angle below this have their vertices let go, [degree].
@@ -42,9 +44,9 @@ _EDGE_CUBED_PER_VOLUME = 6.0 * np.sqrt(2.0)
 
 
 class InterfacePlanes(NamedTuple):
-    """Up to three planes for each vertex: ``normal . x = offset`` for the first `count`."""
+    """Up to three planes for each vertex: ``normal . x = offset`` for the first `number`."""
 
-    count: Array
+    number: Array
     normal: Array
     offset: Array
 
@@ -94,15 +96,15 @@ def interface_planes(
         gap = value[use, first[use]] - value[use, other[use]]
         most = LARGEST_PULL * edge_mm[at]
         pull = np.clip(-gap / steepness[use], -most, most)
-        slot = planes.count[at]
+        slot = planes.number[at]
         planes.normal[at, slot] = normal
         planes.offset[at, slot] = (normal * here[use]).sum(axis=1) + pull
-        planes.count[at] += 1
+        planes.number[at] += 1
     return planes
 
 
 def _with_rings(vertex_mask: Array, cells: Array, rings: int) -> Array:
-    """The mask grown by `rings` layers of cells."""
+    """Grow the mask by `rings` layers of cells."""
     grown = vertex_mask.copy()
     for _ in range(rings):
         grown[cells[grown[cells].any(axis=1)].ravel()] = True
@@ -145,7 +147,8 @@ def fit_to_interfaces(
     free = _with_rings(touching.sum(axis=1) > 1, cells, RINGS_MOVED)
     vertices = np.flatnonzero(free)
     largest_offset_step = 0.3 * distances.spacing_mm
-    weights = np.geomspace(FIRST_INTERFACE_WEIGHT, LAST_INTERFACE_WEIGHT, ROUNDS)
+    rise = np.linspace(0.0, 1.0 / RISING_PART, ROUNDS).clip(max=1.0)
+    weights = FIRST_INTERFACE_WEIGHT * (LAST_INTERFACE_WEIGHT / FIRST_INTERFACE_WEIGHT) ** rise
     for done, weight in enumerate(weights):
         planes = interface_planes(points, touching, distances, edge)
         interface_weight = np.full(len(points), weight)

@@ -23,8 +23,8 @@ Array = NDArray[Any]
 #: tetrahedron (face, vertex v) is positively oriented if the cell is.
 FACES = np.array([(1, 3, 2), (0, 2, 3), (0, 3, 1), (0, 1, 2)])
 
-#: Most nodes for which three node numbers still fit one 64-bit face key.
-MOST_NODES = 2_000_000
+#: Most nodes of a mesh: three node numbers times four faces fit one 64-bit face key.
+MOST_NODES = 1_500_000
 
 
 def cell_volumes(points: Array, cells: Array) -> Array:

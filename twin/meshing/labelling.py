@@ -35,8 +35,6 @@ OFFSET_STEPS = 8
 #: An offset changes by this many voxels at most in one step, and in all.
 LARGEST_OFFSET_STEP = 0.3
 LARGEST_OFFSET = 1.0
-#: Part of the Newton step for the offsets that is taken.
-OFFSET_RELAXATION = 0.8
 
 # The distances are averaged over the centroid and a point towards each vertex.
 _SAMPLE_WEIGHTS = np.array(
@@ -131,7 +129,7 @@ def volume_offset_step(wanted: Array, found: Array, interface_area: Array, most:
     """
     step = np.clip((wanted - found) / np.maximum(interface_area, 1e-9), -most, most)
     step[0] = 0.0
-    return OFFSET_RELAXATION * step
+    return step
 
 
 def label_cells(

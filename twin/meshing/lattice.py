@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.meshing.geometry import cell_volumes
-from twin.meshing.octree import Octree, balanced_octree
+from twin.meshing.octree import Octree
 
 __all__ = ["graded_lattice"]
 
@@ -46,11 +46,11 @@ class _VertexKeys:
         self._corners = np.unique(np.concatenate(corners))
 
     def of(self, vertex: Array) -> Array:
-        """Key of each vertex, shape (..., 3) to (...)."""
+        """Return the key of each vertex, shape (..., 3) to (...)."""
         return vertex @ self._strides
 
     def vertex(self, key: Array) -> Array:
-        """The inverse of `of`, shape (n,) to (n, 3)."""
+        """Return the vertex of each key, shape (n,) to (n, 3)."""
         i, rest = np.divmod(key, self._strides[0])
         j, k = np.divmod(rest, self._strides[1])
         return np.stack([i, j, k], axis=1)
@@ -98,25 +98,22 @@ def _between_large_and_small(lower: Array, axis: int, side: int, width: int) -> 
     return tetrahedra
 
 
-def graded_lattice(wanted_mm: Array, spacing_mm: float, smallest_mm: float) -> tuple[Array, Array]:
+def graded_lattice(octree: Octree) -> tuple[Array, Array]:
     """Points [mm], shape (node, 3), and positively oriented tetrahedra, shape (cell, 4).
 
     Parameters
     ----------
-    wanted_mm : ndarray, [mm], shape (i, j, k)
-        Wanted edge of the lattice's cubes in each voxel; inf where the lattice
-        need not reach.
-    spacing_mm, smallest_mm : float, [mm]
-        Edge of a voxel, and of the smallest cube.
+    octree : Octree
+        Its leaves become the cubes of the lattice.
 
     Examples
     --------
     >>> import numpy as np
-    >>> points, cells = graded_lattice(np.full((4, 4, 4), 2.0), 1.0, 2.0)
+    >>> from twin.meshing.octree import balanced_octree
+    >>> points, cells = graded_lattice(balanced_octree(np.full((4, 4, 4), 2.0), 1.0, 2.0))
     >>> bool((cell_volumes(points, cells) > 0).all())
     True
     """
-    octree = balanced_octree(wanted_mm, spacing_mm, smallest_mm)
     keys = _VertexKeys(octree)
     tetrahedra: list[Array] = []
     for level, leaf in enumerate(octree.leaf):
@@ -136,7 +133,7 @@ def graded_lattice(wanted_mm: Array, spacing_mm: float, smallest_mm: float) -> t
     key = keys.of(np.concatenate(tetrahedra))
     used, cells = np.unique(key, return_inverse=True)
     cells = cells.reshape(-1, 4)
-    points = octree.origin_mm + keys.vertex(used) * (smallest_mm / 2.0)
+    points = octree.origin_mm + keys.vertex(used) * (octree.smallest_mm / 2.0)
     inverted = cell_volumes(points, cells) < 0
     cells[inverted] = cells[inverted][:, [0, 1, 3, 2]]
     return points, cells

@@ -36,15 +36,22 @@ class Octree:
         Lower corner of the whole box.
     smallest_mm : float, [mm]
         Edge of the cubes of the last level.
-    refined, leaf : list of bool ndarray
-        Per level, coarse to fine: which cubes are divided, and which are
-        leaves that the lattice uses.
+    refined, leaf, covering : list of bool ndarray
+        Per level, coarse to fine: which cubes are divided; which are leaves
+        that the lattice uses; which of these hold a part of the region, the
+        rest being its rim.
     """
 
     origin_mm: Array
     smallest_mm: float
     refined: list[Array]
     leaf: list[Array]
+    covering: list[Array]
+
+    @property
+    def expected_nodes(self) -> int:
+        """About how many nodes the lattice has in the region: two for each cube."""
+        return 2 * sum(int(np.count_nonzero(level)) for level in self.covering)
 
     @property
     def last_level(self) -> int:
@@ -123,8 +130,10 @@ def balanced_octree(wanted_mm: Array, spacing_mm: float, smallest_mm: float) -> 
 
     exists = [np.ones(roots, bool)]
     exists.extend(_divided(refined[level]) for level in range(last))
-    leaf = [
-        exists[k] & ~refined[k] & ndimage.binary_dilation(np.isfinite(least[k]), _TOUCHING)
-        for k in range(last + 1)
-    ]
-    return Octree(origin, smallest_mm, refined, leaf)
+    leaf, covering = [], []
+    for level in range(last + 1):
+        undivided = exists[level] & ~refined[level]
+        holds = np.isfinite(least[level])
+        leaf.append(undivided & ndimage.binary_dilation(holds, _TOUCHING))
+        covering.append(undivided & holds)
+    return Octree(origin, smallest_mm, refined, leaf, covering)

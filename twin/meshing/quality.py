@@ -49,13 +49,13 @@ class MeshQuality:
     near_mm: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain numbers, for JSON."""
+        """Return the figures as plain numbers, for JSON."""
         figures = {name: getattr(self, name) for name in self.__slots__}
         figures["label_volume_error"] = dict(self.label_volume_error)
         return figures
 
     def table(self) -> str:
-        """The figures as lines of text with their units."""
+        """Return the figures as lines of text with their units."""
         lines = [
             f"nodes                       {self.nodes:>10,}",
             f"cells                       {self.cells:>10,}",

@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from twin.errors import InvalidInput
 from twin.meshing.distances import capped_distance
+from twin.meshing.octree import balanced_octree
 
-__all__ = ["layer_thickness", "wanted_cell_size"]
+__all__ = ["expected_nodes", "layer_thickness", "wanted_cell_size"]
 
 Array = NDArray[Any]
 
@@ -50,6 +51,28 @@ def layer_thickness(labels: Array, spacing_mm: float, *, most_voxels: int = 4) -
         layer = np.where(inner < most_voxels, 2.0 * inner * spacing_mm, np.inf)
         thickness[box][own] = layer[own]
     return thickness
+
+
+def expected_nodes(cell_size_mm: Array, spacing_mm: float, smallest_cell_mm: float) -> int:
+    """Return about how many nodes `build_mesh` will make, in a tenth of its time.
+
+    A body-centred cubic lattice has two nodes in a cube. To stay within a
+    budget, multiply both sizes by the cube root of the excess.
+
+    Parameters
+    ----------
+    cell_size_mm : ndarray, [mm], shape (i, j, k)
+        As `wanted_cell_size` makes it: inf outside.
+    spacing_mm, smallest_cell_mm : float, [mm]
+        Edge of a voxel, and of the smallest cube.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> expected_nodes(np.full((20, 20, 20), 2.0), 1.0, 2.0)
+    2000
+    """
+    return balanced_octree(cell_size_mm, spacing_mm, smallest_cell_mm).expected_nodes
 
 
 def wanted_cell_size(

@@ -43,7 +43,7 @@ class Star(NamedTuple):
 
 
 def star_of(cells: Array, node_count: int) -> Star:
-    """The star of every vertex."""
+    """Return the star of every vertex."""
     order = np.argsort(cells.ravel(), kind="stable")
     counts = np.bincount(cells.ravel(), minlength=node_count)
     start = np.concatenate([[0], np.cumsum(counts)])
