@@ -29,10 +29,10 @@ PROGRESSION_RISE = 0.40
 #: Smallest measurable tumour, a sphere of 10 mm diameter [mm3] (RANO 2.0: 10 by 10 mm).
 MEASURABLE_MM3 = math.pi / 6.0 * 10.0**3
 PROGRESSION_RULE = (
-    "Progression: the softened volume is at least 40 % above its least value since the start of "
-    "treatment (day 0 without treatment) and at least 0.52 ml, the smallest measurable sphere "
-    "(RANO 2.0 by volume); interpolated linearly between days, counted from day 0, without a "
-    "confirming scan."
+    "Progression: the softened volume is at least 40 % above its least value since the first "
+    "fraction of radiotherapy (without radiotherapy since the first treatment, without treatment "
+    "since day 0) and at least 0.52 ml, the smallest measurable sphere (RANO 2.0 by volume); "
+    "interpolated linearly between days, counted from day 0, without a confirming scan."
 )
 
 
@@ -140,7 +140,7 @@ def _checked(
         raise InvalidInput("A volume curve holds a value that is not finite.")
     if not times[0] <= start_day <= times[-1]:
         raise InvalidInput(
-            f"Treatment starts on day {start_day:g}, outside the curve (day {times[0]:g} to "
+            f"Assessment starts on day {start_day:g}, outside the curve (day {times[0]:g} to "
             f"{times[-1]:g})."
         )
     after = times > start_day
@@ -174,7 +174,7 @@ def time_to_progression(
     times_day : array_like, [day], shape (time,)
     volume_mm3 : array_like, [mm3], shape (time,)
     start_day : float, [day]
-        Start of treatment; volumes before it do not count.
+        Where assessment starts; volumes before it do not count.
 
     Examples
     --------

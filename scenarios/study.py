@@ -205,9 +205,14 @@ class Study:
         count = math.floor(self.days / self.fields_every_days + 1e-9) + 1
         return np.arange(count) * self.fields_every_days
 
-    def start_day(self, scenario: Scenario, twin: Twin) -> float:
-        """Day of the first event of an arm, 0 without treatment, [day]."""
-        events = scenario.regimen.schedule(twin.calendar).events
+    def assessed_from(self, scenario: Scenario, twin: Twin) -> float:
+        """Day from which response is assessed, [day].
+
+        The first fraction of radiotherapy; without radiotherapy the first
+        treatment, without treatment day 0.
+        """
+        schedule = scenario.regimen.schedule(twin.calendar)
+        events = schedule.fractions or schedule.events
         return min(events[0].day, self.days) if events else 0.0
 
     def differs_in(self, scenario: Scenario) -> list[str]:
@@ -335,7 +340,7 @@ class Study:
                     "name": scenario.name,
                     "compared_with": scenario.compared_with,
                     "differs_in": self.differs_in(scenario),
-                    "start_day": self.start_day(scenario, twin),
+                    "assessed_from_day": self.assessed_from(scenario, twin),
                     "regimen": scenario.regimen.as_dict(),
                     "description": scenario.regimen.describe(twin.calendar),
                 }

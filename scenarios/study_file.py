@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from scenarios.file_errors import sentence_of
 from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
 from twin.courses import Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
+from twin.toml_file import FileModel, check, read_toml
 from twin.units import parse_quantity
 
 __all__ = ["StudyFile", "read_study", "study_json_schema"]
 
-LARGEST_FILE_BYTES = 2**20
-
 
 def _parser(unit: str, *, whole: bool = False) -> BeforeValidator:
-    """Text with a unit to a number in `unit`; the error begins with a mark for its place."""
+    """Text with a unit to a number in `unit`."""
 
     def parse(text: Any) -> float | int:
         plain = isinstance(text, int | float) and not isinstance(text, bool)
-        value = parse_quantity(str(text) if plain else text, unit, where="@")
+        value = parse_quantity(str(text) if plain else text, unit, where="")
         if not whole:
             return value
         if value != round(value):
-            raise InvalidInput(f'@: "{text}" must be a whole number of {unit}s.')
+            raise InvalidInput(f'"{text}" must be a whole number of {unit}s.')
         return round(value)
 
     return BeforeValidator(parse)
@@ -46,6 +42,17 @@ Millimetre = Annotated[float, _parser("mm"), _TEXT]
 DosePerSurface = Annotated[float, _parser("mg/m2"), _TEXT]
 
 
+def _with_unit(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise InvalidInput(
+            f'{value} has no unit; write it in quotes with its unit, such as "0.025 1/Gy".'
+        )
+    return value
+
+
+ParameterText = Annotated[str, BeforeValidator(_with_unit)]
+
+
 def _quantity(meaning: str, default: str | None = None, *, example: str = "") -> Any:
     """A field whose value is written with its unit, such as `default` or `example`."""
     description = f"{meaning}, with its unit"
@@ -56,8 +63,8 @@ def _quantity(meaning: str, default: str | None = None, *, example: str = "") ->
     )
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class _Table(FileModel):
+    model_config = ConfigDict(strict=True)
 
 
 class BoostTable(_Table):
@@ -140,9 +147,9 @@ class ScenarioTable(_Table):
     compared_with: str | None = Field(
         default=None, description="name of the arm that this one is compared with"
     )
-    radiotherapy: list[RadiotherapyTable] = []
+    radiotherapy: list[RadiotherapyTable] = Field(default_factory=list)
     temozolomide: TemozolomideTable | None = None
-    resection: list[ResectionTable] = []
+    resection: list[ResectionTable] = Field(default_factory=list)
 
     def scenario(self) -> Scenario:
         """The arm, checked; errors name it."""
@@ -166,8 +173,8 @@ class CaseTable(_Table):
     """One assumption about the unknown parameters."""
 
     name: str = Field(description="unique name of the case")
-    parameters: dict[str, str] = Field(
-        default={},
+    parameters: dict[str, ParameterText] = Field(
+        default_factory=dict,
         description='changed parameters with their units, such as alpha = "0.025 1/Gy"',
     )
 
@@ -184,7 +191,9 @@ class StudyFile(_Table):
     fields_every: Day = _quantity("interval of the stored densities", "7 day")
     seed: int = Field(default=0, ge=0, description="recorded with the results")
     scenario: list[ScenarioTable] = Field(min_length=1)
-    case: list[CaseTable] = [CaseTable(name="expected")]
+    case: list[CaseTable] = Field(
+        default_factory=lambda: [CaseTable(name="expected")], min_length=1
+    )
 
     def study(self) -> Study:
         """The study, checked."""
@@ -227,31 +236,12 @@ def read_study(path: str | Path) -> ReadStudy:
         raise InvalidInput(
             f"There is no study file {path}; 'twin init --example glioblastoma DIR' makes one."
         )
-    if file.stat().st_size > LARGEST_FILE_BYTES:
-        raise InvalidInput(f"{path} is larger than 1 MiB; that is not a study file.")
+    table = check(StudyFile, read_toml(file, what="study file"), where=file.name)
     try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{path} is not a text file in UTF-8; write studies in TOML.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}.") from None
-    table = _named(file, lambda: _validated(data))
-    study = _named(file, table.study)
-    return ReadStudy(study, file.parent / table.patient)
-
-
-def _validated(data: dict[str, Any]) -> StudyFile:
-    try:
-        return StudyFile.model_validate(data)
-    except ValidationError as error:
-        raise InvalidInput(sentence_of(error, StudyFile, data)) from None
-
-
-def _named(file: Path, make: Callable[[], Any]) -> Any:
-    try:
-        return make()
+        study = table.study()
     except InvalidInput as error:
         raise InvalidInput(f"{file.name}: {error}") from None
+    return ReadStudy(study, file.parent / table.patient)
 
 
 def study_json_schema() -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DENSITY_STEP",
+    "DOSE_STEP",
     "RESEARCH_USE_ONLY",
     "RESULT_FORMAT",
     "SCHEMA",
@@ -103,7 +104,9 @@ SCHEMA: Mapping[str, Entry] = {
     "dose": Entry(("scenario", "node"), "Gy", "total physical dose (geometric)", field=True),
     # response
     "nadir_volume_soft": Entry(
-        _BY_THRESHOLD, "mm3", "least softened volume since the start of treatment"
+        _BY_THRESHOLD,
+        "mm3",
+        "least softened volume since the first fraction or, without one, the first treatment",
     ),
     "nadir_day": Entry(_BY_THRESHOLD, "day", "day of the nadir"),
     "time_to_progression": Entry(

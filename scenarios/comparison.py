@@ -1,0 +1,238 @@
+"""Comparison of treatment arms: one row an arm, what differs, and the ranking."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenarios import ranking
+from twin.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["REPORT_DAYS", "Comparison", "compare", "full_table"]
+
+#: Days at which volumes are compared [day], where the study reaches them.
+REPORT_DAYS = (90.0, 180.0, 365.0)
+_MM3_PER_ML = 1000.0
+THRESHOLD_NAMES = {"t1gd": "T1Gd", "flair": "FLAIR"}
+
+
+def threshold_label(threshold: str) -> str:
+    """How a threshold is written in tables.
+
+    >>> threshold_label("t1gd")
+    'T1Gd'
+    """
+    return THRESHOLD_NAMES.get(threshold, threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The arms of a study side by side.
+
+    Parameters
+    ----------
+    case : str
+        The case that the table is of.
+    horizon_day : float, [day]
+        A time to progression beyond it is infinite in the table and printed as "> 540 d".
+    table : pandas.DataFrame
+        One row an arm, with the arm's name as index and units in the heads.
+    organs : pandas.DataFrame
+        One row an arm, EQD2 [Gy] of every organ at risk.
+    differences : dict of str to dict
+        For every arm: compared_with, differs_in.
+    warnings : list of str
+    rankings : list of Ranking
+        Over all cases.
+    notes : list of str
+        The rules behind the numbers.
+    """
+
+    case: str
+    horizon_day: float
+    table: pd.DataFrame
+    organs: pd.DataFrame
+    differences: dict[str, dict[str, Any]]
+    warnings: list[str]
+    rankings: list[ranking.Ranking]
+    notes: list[str]
+
+    def __str__(self) -> str:
+        from scenarios.comparison_text import as_text
+
+        return as_text(self)
+
+    def as_text(self, width: int = 110) -> str:
+        """The comparison as text of `width` columns."""
+        from scenarios.comparison_text import as_text
+
+        return as_text(self, width=width)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The comparison as plain data that JSON can hold; infinite times as null."""
+        return {
+            "case": self.case,
+            "horizon_day": self.horizon_day,
+            "table": _records(self.table),
+            "organs": _records(self.organs),
+            "differences": self.differences,
+            "warnings": self.warnings,
+            "rankings": [
+                {
+                    "endpoint": one.endpoint,
+                    "ranks": dict(one.ranks),
+                    "tied_with": {arm: list(others) for arm, others in one.tied_with.items()},
+                }
+                for one in self.rankings
+            ],
+            "notes": self.notes,
+        }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for name, row in table.iterrows():
+        values = {
+            key: (None if not math.isfinite(value) else float(value)) for key, value in row.items()
+        }
+        rows.append({"scenario": str(name), **values})
+    return rows
+
+
+def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
+    """The arms of a study side by side, and their ranking over all cases.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        As `Study.run` or `twin.open_results` returns it.
+    case : str or None
+        The case that the table is of; the first if None.
+
+    Raises
+    ------
+    InvalidInput
+        No such case, or not the results of a study.
+    """
+    import pandas as pd
+
+    chosen = _chosen_case(results, case)
+    one = results.sel(case=chosen)
+    names = [str(name) for name in results["scenario"].values]
+    rows = [_row(one.sel(scenario=name)) for name in names]
+    organs = [_organ_row(results.sel(scenario=name)) for name in names]
+    study = json.loads(results.attrs["study"])
+    differences = {
+        arm["name"]: {"compared_with": arm["compared_with"], "differs_in": arm["differs_in"]}
+        for arm in study["scenarios"]
+    }
+    index = pd.Index(names, name="scenario")
+    return Comparison(
+        case=chosen,
+        horizon_day=float(results["time"].values[-1]),
+        table=pd.DataFrame(rows, index=index),
+        organs=pd.DataFrame(organs, index=index),
+        differences=differences,
+        warnings=list(study.get("warnings", [])),
+        rankings=ranking.rank(results),
+        notes=[
+            "Volumes are softened visible volumes; +- is the "
+            + str(results.attrs.get("numerical_error_rule", "two-mesh numerical error"))
+            + ".",
+            str(results.attrs.get("progression_rule", "")),
+            str(results.attrs.get("organ_caveat", "")),
+            ranking.RULE,
+            str(results.attrs.get("research_use_only", "")),
+        ],
+    )
+
+
+def _chosen_case(results: xr.Dataset, case: str | None) -> str:
+    if "case" not in results.dims or "scenario" not in results.dims:
+        raise InvalidInput(
+            "These are not the results of a study (no scenarios, no cases); use 'twin run'."
+        )
+    cases = [str(name) for name in results["case"].values]
+    if case is None:
+        return cases[0]
+    if case not in cases:
+        raise InvalidInput(
+            f"There is no case {case!r} in the results; there are {', '.join(cases)}."
+        )
+    return case
+
+
+def _report_days(results: xr.Dataset) -> list[float]:
+    days = set(np.asarray(results["time"].values, float).tolist())
+    found = [day for day in REPORT_DAYS if day in days]
+    return found or [float(results["time"].values[-1])]
+
+
+def _row(arm: xr.Dataset, *, hard: bool = False) -> dict[str, float]:
+    """Numbers of one arm and case, units in the names."""
+    row: dict[str, float] = {}
+    for threshold in map(str, arm["threshold"].values):
+        label = threshold_label(threshold)
+        here = arm.sel(threshold=threshold)
+        for day in _report_days(arm):
+            at_day = here.sel(time=day)
+            for variable, word in (
+                ("tumour_volume_soft", "volume"),
+                *((("tumour_volume", "hard volume"),) if hard else ()),
+            ):
+                row[f"{label} {word} {day:g} d [ml]"] = float(at_day[variable]) / _MM3_PER_ML
+                row[f"{label} {word} {day:g} d error [ml]"] = (
+                    float(at_day[f"{variable}_error"]) / _MM3_PER_ML
+                )
+        row[f"{label} nadir [ml]"] = float(here["nadir_volume_soft"]) / _MM3_PER_ML
+        row[f"{label} nadir day [d]"] = float(here["nadir_day"])
+        row[f"{label} progression [d]"] = float(here["time_to_progression"])
+        row[f"{label} progression error [d]"] = float(here["time_to_progression_error"])
+    return row
+
+
+def organ_label(name: str, stylised: bool) -> str:
+    """How an organ is written in tables.
+
+    >>> organ_label("optic_chiasm", True)
+    'optic chiasm (stylised)'
+    """
+    return name.replace("_", " ") + (" (stylised)" if stylised else "")
+
+
+def _organ_row(arm: xr.Dataset) -> dict[str, float]:
+    row: dict[str, float] = {}
+    for k, name in enumerate(map(str, arm["organ"].values)):
+        label = organ_label(name, bool(arm["organ_stylised"].values[k]))
+        row[f"{label} mean [Gy EQD2]"] = float(arm["organ_eqd2_mean"].values[k])
+        row[f"{label} D0.03cc [Gy EQD2]"] = float(arm["organ_eqd2_d003cc"].values[k])
+    return row
+
+
+def full_table(results: xr.Dataset) -> pd.DataFrame:
+    """Every number of the comparison, one row for each scenario and case.
+
+    Both volumes, softened and hard, with their errors, nadir, time to progression
+    ("inf" where it is not reached), tumour burden and organs.
+    """
+    import pandas as pd
+
+    rows = []
+    for scenario in map(str, results["scenario"].values):
+        for case in map(str, results["case"].values):
+            arm = results.sel(scenario=scenario, case=case)
+            row: dict[str, Any] = {"scenario": scenario, "case": case, **_row(arm, hard=True)}
+            for day in _report_days(arm):
+                at_day = arm.sel(time=day)
+                row[f"burden {day:g} d [cells]"] = float(at_day["tumour_burden"])
+                row[f"burden {day:g} d error [cells]"] = float(at_day["tumour_burden_error"])
+            rows.append({**row, **_organ_row(arm)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,153 @@
+"""Ranking of treatment arms for named endpoints, with ties where nothing can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["RULE", "Endpoint", "Ranking", "default_endpoints", "rank", "rank_values"]
+
+RULE = (
+    "An arm is ahead of another for an endpoint if it is better in every case by more than the "
+    "numerical errors of both together; otherwise the two are tied (the difference lies below the "
+    "numerical error, or the cases disagree about its sign). An arm's rank is one more than the "
+    "number of arms that are ahead of it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One number by which arms are compared.
+
+    Parameters
+    ----------
+    name : str
+        As tables show it, unit included.
+    variable : str
+        Variable of the results; its error is the one called `variable` + "_error".
+    threshold : str or None
+        Visibility threshold, where the variable has one.
+    day : float or None, [day]
+        Day at which a curve is read.
+    larger_is_better : bool
+    """
+
+    name: str
+    variable: str
+    threshold: str | None = None
+    day: float | None = None
+    larger_is_better: bool = False
+
+    def values(self, results: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Value and numerical error, shape (scenario, case); infinite times at the horizon."""
+        found = []
+        for name in (self.variable, f"{self.variable}_error"):
+            array = results[name]
+            if self.threshold is not None:
+                array = array.sel(threshold=self.threshold)
+            if self.day is not None:
+                array = array.sel(time=self.day)
+            found.append(array.transpose("scenario", "case").values.astype(np.float64))
+        value, error = found
+        if self.variable == "time_to_progression":
+            value = np.minimum(value, float(results["time"].values[-1]))
+        return value, error
+
+
+def default_endpoints(results: xr.Dataset) -> list[Endpoint]:
+    """The endpoints of a study of this length that its days and thresholds allow."""
+    days = set(results["time"].values.tolist())
+    thresholds = results["threshold"].values.tolist()
+    found = []
+    if "flair" in thresholds:
+        found += [
+            Endpoint(f"FLAIR volume at {day:g} d", "tumour_volume_soft", "flair", day)
+            for day in (180.0, 365.0)
+            if day in days
+        ]
+    if "t1gd" in thresholds:
+        found.append(
+            Endpoint(
+                "time to progression, T1Gd", "time_to_progression", "t1gd", larger_is_better=True
+            )
+        )
+    last = max(day for day in days)
+    day = 365.0 if 365.0 in days else last
+    found.append(Endpoint(f"tumour burden at {day:g} d", "tumour_burden", day=day))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Ranks of the arms for one endpoint; equal ranks are ties.
+
+    Parameters
+    ----------
+    endpoint : str
+    ranks : mapping of str to int
+        By arm, the best first.
+    tied_with : mapping of str to tuple of str
+        By arm, the arms that it can not be told apart from.
+    """
+
+    endpoint: str
+    ranks: Mapping[str, int]
+    tied_with: Mapping[str, tuple[str, ...]]
+
+
+def rank_values(
+    value: NDArray[np.float64], error: NDArray[np.float64], *, larger_is_better: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ranks, shape (scenario,), and who is tied with whom, shape (scenario, scenario).
+
+    Parameters
+    ----------
+    value, error : ndarray, shape (scenario, case)
+        Endpoint and its numerical error, in one unit.
+    larger_is_better : bool
+
+    Examples
+    --------
+    Arm 2 is best in both cases; 0 and 1 change places, so they are tied.
+
+    >>> value = np.array([[10.0, 12.0], [11.0, 11.0], [5.0, 6.0]])
+    >>> rank_values(value, np.full((3, 2), 0.1))[0].tolist()
+    [2, 2, 1]
+    """
+    if value.shape != error.shape or value.ndim != 2:
+        raise InvalidInput("Ranking needs a value and an error for every scenario and case.")
+    if not (np.isfinite(value).all() and (error >= 0.0).all()):
+        raise InvalidInput("Ranking needs finite values and errors that are not negative.")
+    sign = -1.0 if larger_is_better else 1.0
+    gain = sign * (value[None, :, :] - value[:, None, :])  # of arm i (first) over arm j (second)
+    needed = error[:, None, :] + error[None, :, :]
+    ahead = (gain > needed).all(axis=2)
+    tied = ~ahead & ~ahead.T & ~np.eye(len(value), dtype=bool)
+    return 1 + ahead.sum(axis=0), tied
+
+
+def rank(results: xr.Dataset, endpoints: list[Endpoint] | None = None) -> list[Ranking]:
+    """A ranking for each endpoint, over all cases of the results, by `RULE`."""
+    names = [str(name) for name in results["scenario"].values]
+    found = []
+    for endpoint in default_endpoints(results) if endpoints is None else endpoints:
+        value, error = endpoint.values(results)
+        ranks, tied = rank_values(value, error, larger_is_better=endpoint.larger_is_better)
+        order = np.argsort(ranks, kind="stable")
+        found.append(
+            Ranking(
+                endpoint.name,
+                {names[i]: int(ranks[i]) for i in order},
+                {names[i]: tuple(names[j] for j in np.flatnonzero(tied[i])) for i in order},
+            )
+        )
+    return found
