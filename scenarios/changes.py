@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from twin.courses import Course, Radiotherapy, Resection, Temozolomide
+from twin.courses import Course, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
 from twin.units import parse_quantity
@@ -78,6 +78,7 @@ def apply_changes(
 
     Examples
     --------
+    >>> from twin.courses import Radiotherapy
     >>> from twin.parameters import load_parameter_set
     >>> standard = Regimen(Radiotherapy(total_dose_gy=60, fractions=30, start_day=28))
     >>> base = load_parameter_set("glioblastoma")
@@ -152,11 +153,9 @@ def _unknown(name: str, parameters: ParameterSet) -> InvalidInput:
 
 
 def _of_kind(regimen: Regimen, kind: str) -> tuple[Course, ...]:
-    return {
-        "radiotherapy": regimen.radiotherapy,
-        "temozolomide": regimen.temozolomide,
-        "resection": regimen.resections,
-    }[kind]
+    if kind == "radiotherapy":
+        return regimen.radiotherapy
+    return regimen.temozolomide if kind == "temozolomide" else regimen.resections
 
 
 def _switched(

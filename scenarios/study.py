@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.mesh_error import edge_near_tumour
+from scenarios import description
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
@@ -243,89 +243,20 @@ class Study:
 
     def warnings(self, twin: Twin) -> list[str]:
         """What a reader of the results should know beforehand, in plain sentences."""
-        found: list[str] = []
-        for scenario in self.scenarios:
-            if scenario.compared_with is None:
-                continue
-            differences = self.differs_in(scenario)
-            if not differences:
-                found.append(
-                    f"{scenario.name!r} does not differ from {scenario.compared_with!r}, "
-                    "which it is compared with."
-                )
-            elif len(differences) > 1:
-                found.append(
-                    f"{scenario.name!r} differs from {scenario.compared_with!r} in "
-                    f"{len(differences)} things ({'; '.join(differences)}); an effect cannot be "
-                    "given to one of them."
-                )
-        for scenario in self.scenarios:
-            late = [
-                event
-                for event in scenario.regimen.schedule(twin.calendar).drug_doses
-                if event.day > self.days
-            ]
-            if late:
-                found.append(
-                    f"{scenario.name!r}: {len(late)} drug doses fall after the horizon of "
-                    f"{self.days:g} days and are not simulated."
-                )
-        return found + self._front_warning(twin)
-
-    def _front_warning(self, twin: Twin) -> list[str]:
-        edge = edge_near_tumour(twin)
-        narrow: list[tuple[float, str, str]] = []
-        for case in self.cases:
-            parameters = case.parameters(twin.parameters)
-            for tissue in ("white", "grey"):
-                diffusivity = parameters.value(f"diffusivity_{tissue}")
-                width = math.sqrt(diffusivity / parameters.value("proliferation_rate"))
-                if width < 2.0 * edge:
-                    narrow.append((width, tissue, case.name))
-        if not narrow:
-            return []
-        width, tissue, case_name = min(narrow)
-        return [
-            f"The tumour's front, sqrt(D / rho) = {width:.2g} mm in {tissue} matter (case "
-            f"{case_name!r}), is narrower than two elements of {edge:.2g} mm near the tumour: "
-            "volumes carry a numerical error, given beside each from a second mesh."
-        ]
+        return description.warnings(self, twin)
 
     def describe(self, twin: Twin) -> str:
         """The plan in plain sentences, with warnings, as text of several lines."""
         self.check(twin)
-        calendar = twin.calendar
-        lines = [
-            f"{self.name}: {len(self.scenarios)} scenarios by {len(self.cases)} cases over "
-            f"{self.days:g} days from {calendar.text(0)} (day 0) to {calendar.text(self.days)}.",
-            "",
-        ]
-        for scenario in self.scenarios:
-            lines.append(f"{scenario.name}")
-            lines += [f"  {sentence}" for sentence in scenario.regimen.describe(calendar)]
-            if scenario.compared_with is not None:
-                differences = self.differs_in(scenario) or ["nothing"]
-                lines.append(
-                    f"  Compared with {scenario.compared_with!r}; differs in: "
-                    f"{'; '.join(differences)}."
-                )
-        lines.append("")
-        for case in self.cases:
-            lines.append(f"case {case.name}: {self._changes_text(case, twin.parameters)}")
-        lines += [
-            "",
-            "Doses are physical Gray as prescribed; arms of different fractionation are compared "
-            "by EQD2 alone.",
-        ]
-        lines += [f"Warning: {sentence}" for sentence in self.warnings(twin)]
-        return "\n".join(lines)
+        return description.describe(self, twin)
 
-    def _changes_text(self, case: Case, base: ParameterSet) -> str:
-        parts = [
-            f"{name} {value:g} instead of {base.value(name):g} {base[name].unit}"
-            for name, value in case.values(base).items()
-        ]
-        return ("; ".join(parts) or f"the parameters of the patient ({base.name})") + "."
+    def replace(self, **changes: Any) -> Study:
+        """A study with some fields changed, checked anew."""
+        fields = {
+            name: getattr(self, name)
+            for name in ("scenarios", "cases", "days", "fields_every_days", "seed", "name")
+        }
+        return Study(**{**fields, **changes})
 
     def as_dict(self, twin: Twin) -> dict[str, Any]:
         """The resolved study as plain data that JSON can hold."""
@@ -353,7 +284,7 @@ class Study:
                         name: {"value": value, "unit": twin.parameters[name].unit}
                         for name, value in case.values(twin.parameters).items()
                     },
-                    "description": self._changes_text(case, twin.parameters),
+                    "description": description.changes_text(case, twin.parameters),
                 }
                 for case in self.cases
             ],

@@ -1,0 +1,104 @@
+"""A study in plain sentences, with warnings."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from scenarios.mesh_error import edge_near_tumour
+
+if TYPE_CHECKING:
+    from scenarios.study import Case, Study
+    from twin.parameters import ParameterSet
+    from twin.patient import Twin
+
+__all__ = ["changes_text", "describe", "warnings"]
+
+
+def warnings(study: Study, twin: Twin) -> list[str]:
+    """What a reader of the results should know beforehand, in plain sentences."""
+    found: list[str] = []
+    for scenario in study.scenarios:
+        if scenario.compared_with is None:
+            continue
+        differences = study.differs_in(scenario)
+        if not differences:
+            found.append(
+                f"{scenario.name!r} does not differ from {scenario.compared_with!r}, "
+                "which it is compared with."
+            )
+        elif len(differences) > 1:
+            found.append(
+                f"{scenario.name!r} differs from {scenario.compared_with!r} in "
+                f"{len(differences)} things ({'; '.join(differences)}); an effect cannot be "
+                "given to one of them."
+            )
+    for scenario in study.scenarios:
+        late = [
+            event
+            for event in scenario.regimen.schedule(twin.calendar).drug_doses
+            if event.day > study.days
+        ]
+        if late:
+            found.append(
+                f"{scenario.name!r}: {len(late)} drug doses fall after the horizon of "
+                f"{study.days:g} days and are not simulated."
+            )
+    return found + _front_warning(study, twin)
+
+
+def _front_warning(study: Study, twin: Twin) -> list[str]:
+    edge = edge_near_tumour(twin)
+    narrow: list[tuple[float, str, str]] = []
+    for case in study.cases:
+        parameters = case.parameters(twin.parameters)
+        for tissue in ("white", "grey"):
+            diffusivity = parameters.value(f"diffusivity_{tissue}")
+            width = math.sqrt(diffusivity / parameters.value("proliferation_rate"))
+            if width < 2.0 * edge:
+                narrow.append((width, tissue, case.name))
+    if not narrow:
+        return []
+    width, tissue, case_name = min(narrow)
+    return [
+        f"The tumour's front, sqrt(D / rho) = {width:.2g} mm in {tissue} matter (case "
+        f"{case_name!r}), is narrower than two elements of {edge:.2g} mm near the tumour: "
+        "volumes carry a numerical error, given beside each from a second mesh."
+    ]
+
+
+def describe(study: Study, twin: Twin) -> str:
+    """The plan in plain sentences, with warnings, as text of several lines."""
+    calendar = twin.calendar
+    lines = [
+        f"{study.name}: {len(study.scenarios)} scenarios by {len(study.cases)} cases over "
+        f"{study.days:g} days from {calendar.text(0)} (day 0) to {calendar.text(study.days)}.",
+        "",
+    ]
+    for scenario in study.scenarios:
+        lines.append(f"{scenario.name}")
+        lines += [f"  {sentence}" for sentence in scenario.regimen.describe(calendar)]
+        if scenario.compared_with is not None:
+            differences = study.differs_in(scenario) or ["nothing"]
+            lines.append(
+                f"  Compared with {scenario.compared_with!r}; differs in: {'; '.join(differences)}."
+            )
+    lines.append("")
+    for case in study.cases:
+        lines.append(f"case {case.name}: {changes_text(case, twin.parameters)}")
+    lines += [
+        "",
+        "Doses are physical Gray as prescribed; arms of different fractionation are compared "
+        "by EQD2 alone.",
+    ]
+    lines += [f"Warning: {sentence}" for sentence in warnings(study, twin)]
+    return "\n".join(lines)
+
+
+def changes_text(case: Case, base: ParameterSet) -> str:
+    """What a case changes, with the values of `base` beside it."""
+    parts = [
+        f"{name} {value:g} instead of {base.value(name):g} {base[name].unit}"
+        for name, value in case.values(base).items()
+    ]
+    return ("; ".join(parts) or f"the parameters of the patient ({base.name})") + "."

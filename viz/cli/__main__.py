@@ -1,0 +1,7 @@
+"""``python -m viz.cli``."""
+
+import sys
+
+from viz.cli import main
+
+sys.exit(main())
