@@ -21,6 +21,7 @@ __all__ = ["DOSE_LEVEL", "Stage", "scene"]
 
 #: The dose surface is drawn at this fraction of the prescription, [1].
 DOSE_LEVEL = 0.95
+_REDRAWN = ("cavity", "dose", "caption")
 
 
 class Stage:
@@ -77,7 +78,9 @@ class Stage:
         if mask is None or self.subject.twin is None:
             return None
         affine = np.asarray(self.subject.twin.grid.affine, float)
-        return self._once(("cavity", structure), lambda: mask_surface(mask, affine, sigma_mm=1.0, level=0.25))
+        return self._once(
+            ("cavity", structure), lambda: mask_surface(mask, affine, sigma_mm=1.0, level=0.25)
+        )
 
     def view(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Direction from the brain to the camera, from the tumour's side, and the focus [mm]."""
@@ -111,7 +114,8 @@ def scene(
     twin : Twin or None
         Gives the brain's surface and the resection cavity.
     plotter : pyvista.Plotter or None
-        Drawn into if given; otherwise a new one that needs no display.
+        Drawn into if given (what an earlier call drew of the tumour goes, the brain and
+        the camera stay); otherwise a new one that needs no display.
     show_dose : bool
         Draw the surface of 95 % of the prescription.
     caption : bool
@@ -136,8 +140,12 @@ def scene(
     pyvista = quiet_pyvista()
     if plotter is None:
         plotter = pyvista.Plotter(off_screen=True, window_size=list(size))
-    plotter.set_background(PAPER)
-    _add_brain(plotter, stage.brain())
+    for actor in [name for name in plotter.actors if name in _REDRAWN or "tumour" in name]:
+        plotter.remove_actor(actor, render=False)
+    if "brain" not in plotter.actors:
+        plotter.set_background(PAPER)
+        _add_brain(plotter, stage.brain())
+        _orient(plotter, stage)
     shown = subject.nearest_field_day(day)
     for threshold, level in subject.thresholds.items():
         surface = stage.tumour(shown, level, name, case)
@@ -153,20 +161,28 @@ def scene(
                 specular=0.3 if core else 0.1,
                 specular_power=20,
                 name=f"tumour {threshold}",
+                render=False,
             )
             if not core:
                 _glass(actor, clear=0.15, rim=0.95, power=1.3)
     for structure in subject.resected(name, shown):
         cavity = stage.cavity(structure)
         if cavity is not None and cavity.n_points:
-            plotter.add_mesh(cavity, color=CAVITY, smooth_shading=True, specular=0.2, name="cavity")
+            plotter.add_mesh(
+                cavity, color=CAVITY, smooth_shading=True, specular=0.2, name="cavity", render=False
+            )
     dose = stage.dose(name) if show_dose else None
     if dose is not None and dose.n_points:
         actor = plotter.add_mesh(
-            dose, color=DOSE, opacity=0.99, smooth_shading=True, culling="back", name="dose"
+            dose,
+            color=DOSE,
+            opacity=0.99,
+            smooth_shading=True,
+            culling="back",
+            name="dose",
+            render=False,
         )
         _glass(actor, clear=0.04, rim=0.9, power=3.0)
-    _orient(plotter, stage)
     if caption:
         label = f"{name}\n" if name else ""
         plotter.add_text(
@@ -175,6 +191,7 @@ def scene(
             font_size=10,
             color=INK,
             name="caption",
+            render=False,
         )
     return plotter
 
@@ -203,6 +220,7 @@ def _add_brain(plotter: Any, surface: Any) -> None:
         specular=0.15,
         specular_power=15,
         name="brain",
+        render=False,
     )
     _glass(actor, clear=0.10, rim=0.95, power=1.6)
 

@@ -188,7 +188,11 @@ class SliceViews:
             alpha=0.20,
             interpolation="bilinear",
         )
-        levels = [fraction * prescription for fraction in ISODOSES if shown.max() > fraction * prescription]
+        levels = [
+            fraction * prescription
+            for fraction in ISODOSES
+            if shown.max() > fraction * prescription
+        ]
         if levels:
             lines = ax.contour(
                 plane.across,
@@ -283,14 +287,14 @@ def slices(
     results: xr.Dataset | Subject | SliceViews,
     *,
     scenario: str | None = None,
-    day: float = 0.0,
+    day: float | Sequence[float] = 0.0,
     case: str | None = None,
     twin: Twin | None = None,
     centre: Sequence[float] | None = None,
     figure: Figure | None = None,
     show_dose: bool = True,
 ) -> Figure:
-    """A figure of axial, coronal and sagittal slices through the tumour.
+    """A figure of axial, coronal and sagittal slices through the tumour, a row for each day.
 
     Parameters
     ----------
@@ -298,8 +302,8 @@ def slices(
         A study or a run; `SliceViews` shares its planes among figures.
     scenario, case : str or None
         The first ones if None.
-    day : float, [day]
-        The nearest kept day is drawn and named.
+    day : float or sequence of float, [day]
+        The nearest kept days are drawn and named.
     twin : Twin or None
         Gives the T1 image; without it the tissues of the mesh are drawn in greys.
     centre : sequence of float or None, [mm]
@@ -307,7 +311,7 @@ def slices(
     figure : matplotlib.figure.Figure or None
         Drawn into if given.
     show_dose : bool
-        Isodose lines and a wash, in Gy of physical dose.
+        Isodose lines and a wash in the first row, in Gy of physical dose.
     """
     from matplotlib.figure import Figure as NewFigure
 
@@ -316,37 +320,47 @@ def slices(
         views = SliceViews(subject_of(results, twin), centre)  # type: ignore[arg-type]
     subject = views.subject
     name = subject.scenarios[0] if scenario is None else scenario
-    figure = NewFigure(figsize=(13.0, 5.3), dpi=100, facecolor="black") if figure is None else figure
-    shown = subject.nearest_field_day(day)
-    axes = figure.subplots(1, 3, width_ratios=[float(np.ptp(plane.across)) for plane in views.planes.values()])
-    for ax, orientation in zip(axes, ORIENTATIONS, strict=True):
-        views.draw(
-            ax, orientation, scenario=name, day=shown, case=case, show_dose=show_dose,
-            scale_bar=orientation == "axial",
-        )
-        normal = ORIENTATIONS[orientation][2]
-        letter = "RAS"[normal]
-        ax.set_title(
-            f"{orientation}, {letter} = {views.centre[normal]:.0f} mm", color="white", fontsize=10
-        )
-    heading = f"{name}, " if name else ""
+    days = [subject.nearest_field_day(float(one)) for one in np.atleast_1d(day)]
+    height = 0.95 + 4.35 * len(days)
+    if figure is None:
+        figure = NewFigure(figsize=(13.0, height), dpi=100, facecolor="black")
+    widths = [float(np.ptp(plane.across)) for plane in views.planes.values()]
+    grid = figure.subplots(len(days), 3, width_ratios=widths, squeeze=False)
+    for row, (axes, shown) in enumerate(zip(grid, days, strict=True)):
+        for ax, orientation in zip(axes, ORIENTATIONS, strict=True):
+            first = orientation == "axial"
+            views.draw(
+                ax,
+                orientation,
+                scenario=name,
+                day=shown,
+                case=case,
+                show_dose=show_dose and row == 0,
+                scale_bar=first,
+            )
+            normal = ORIENTATIONS[orientation][2]
+            where = f"{orientation}, {'RAS'[normal]} = {views.centre[normal]:.0f} mm"
+            when = f"day {shown:g}, {subject.calendar.text(shown)}: " if first else ""
+            ax.set_title(when + where, color="white", fontsize=10)
     figure.suptitle(
-        f"{heading}day {shown:g}, {subject.calendar.text(shown)}",
-        color="white",
-        fontsize=13,
-        x=0.015,
-        y=0.975,
-        ha="left",
+        name or "tumour", color="white", fontsize=14, x=0.015, y=1 - 0.13 / height, ha="left"
     )
-    figure.text(
-        0.985, 0.955, RESEARCH_USE.capitalize(), color="#F0E442", fontsize=10, ha="right", va="center"
+    _words(figure, subject, name, max(days), show_dose, height)
+    figure.subplots_adjust(
+        left=0.01,
+        right=0.99,
+        bottom=0.4 / height,
+        top=1 - 0.75 / height,
+        wspace=0.02,
+        hspace=0.09,
     )
-    _legend(figure, subject, name, shown, show_dose)
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.075, top=0.85, wspace=0.02)
     return figure
 
 
-def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_dose: bool) -> None:
+def _words(
+    figure: Figure, subject: Subject, scenario: str, day: float, show_dose: bool, height: float
+) -> None:
+    """Legend, banner and the convention of sides."""
     from matplotlib.lines import Line2D
 
     handles: list[Any] = [
@@ -360,12 +374,12 @@ def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_do
         for threshold, level in subject.thresholds.items()
     ]
     if show_dose and subject.dose(scenario) is not None and subject.prescription(scenario) > 0:
-        handles.append(
-            Line2D([], [], color="#B8A0E0", linestyle="--", label="isodose of the whole plan (physical dose)")
-        )
+        label = "isodose of the whole plan (physical dose)"
+        handles.append(Line2D([], [], color="#D060F0", linestyle="--", label=label))
     if subject.resected(scenario, day):
-        handles.append(Line2D([], [], color=CAVITY_LINE, linestyle=":", label="resection cavity"))
-    legend = figure.legend(
+        label = "resection cavity"
+        handles.append(Line2D([], [], color=CAVITY_LINE, linestyle=":", label=label))
+    figure.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.01, 0.0),
@@ -374,10 +388,18 @@ def _legend(figure: Figure, subject: Subject, scenario: str, day: float, show_do
         labelcolor="white",
         fontsize=9,
     )
-    legend.set_in_layout(False)
     figure.text(
         0.985,
-        0.912,
+        1 - 0.2 / height,
+        RESEARCH_USE.capitalize(),
+        color="#F0E442",
+        fontsize=10,
+        ha="right",
+        va="center",
+    )
+    figure.text(
+        0.985,
+        1 - 0.42 / height,
         "radiological convention: the patient's right is on the viewer's left",
         color="#C9CDD3",
         fontsize=8.5,

@@ -204,9 +204,7 @@ class Subject:
     def resected(self, scenario: str, day: float) -> list[str]:
         """Structures removed by `day` [day] in a scenario."""
         return [
-            course.structure
-            for course in self.regimen(scenario).resections
-            if course.day <= day
+            course.structure for course in self.regimen(scenario).resections if course.day <= day
         ]
 
     def structure_mask(self, name: str) -> NDArray[np.bool_] | None:

@@ -65,7 +65,9 @@ def level_surface(
 
 
 def _triangles(grid: Any) -> Any:
-    surface = grid.extract_surface(pass_pointid=False, pass_cellid=False, algorithm="dataset_surface")
+    surface = grid.extract_surface(
+        pass_pointid=False, pass_cellid=False, algorithm="dataset_surface"
+    )
     return surface.triangulate()
 
 

@@ -113,9 +113,7 @@ def curves(
     return ax
 
 
-def _volumes(
-    subject: Subject, name: str, scenario: str, threshold: str
-) -> NDArray[np.float64]:
+def _volumes(subject: Subject, name: str, scenario: str, threshold: str) -> NDArray[np.float64]:
     """Volumes of all cases and draws, [mm3], shape (case, time); the reference case first."""
     array = subject.results[name].sel(threshold=threshold)
     if "scenario" in array.dims:
@@ -139,8 +137,14 @@ def _error_bars(
     at = at[np.isfinite(error[at])]
     if len(at):
         ax.errorbar(
-            days[at], volume[at], yerr=np.abs(error[at]), fmt="none", ecolor=colour,
-            elinewidth=1.3, capsize=2.5, zorder=4,
+            days[at],
+            volume[at],
+            yerr=np.abs(error[at]),
+            fmt="none",
+            ecolor=colour,
+            elinewidth=1.3,
+            capsize=2.5,
+            zorder=4,
         )
 
 
@@ -206,12 +210,22 @@ def _treatment_rows(ax: Axes, subject: Subject, styles: dict[str, dict[str, str]
             rows.plot(drugs, np.full(len(drugs), y - 0.22), ".", color=colour, markersize=2.2)
         if operations:
             rows.plot(
-                operations, np.full(len(operations), float(y)), "x", color=colour,
-                markersize=6, markeredgewidth=2,
+                operations,
+                np.full(len(operations), float(y)),
+                "x",
+                color=colour,
+                markersize=6,
+                markeredgewidth=2,
             )
         rows.text(
-            0.992, (y + 0.6) / len(treated), name, transform=rows.transAxes, ha="right",
-            va="center", fontsize=7.5, color=INK,
+            0.992,
+            (y + 0.6) / len(treated),
+            name,
+            transform=rows.transAxes,
+            ha="right",
+            va="center",
+            fontsize=7.5,
+            color=INK,
         )
     rows.set_ylim(-0.6, len(treated) - 0.4)
     rows.set_yticks([])
@@ -235,7 +249,12 @@ def curves_figure(
         )
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="lower center", ncols=3, frameon=False, fontsize=10.5,
+        handles,
+        labels,
+        loc="lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=10.5,
         bbox_to_anchor=(0.5, 0.05),
     )
     notes = ["line: reference case"]
@@ -245,7 +264,8 @@ def curves_figure(
         notes.append("bars: numerical error from two meshes")
     notes.append("below: | fraction, · drug day, × operation")
     figure.text(0.5, 0.022, "; ".join(notes), ha="center", fontsize=9, color="#52606D")
-    figure.text(0.985, 0.975, RESEARCH_USE.capitalize(), ha="right", va="top", fontsize=9.5,
-                color="#D55E00")
+    figure.text(
+        0.985, 0.975, RESEARCH_USE.capitalize(), ha="right", va="top", fontsize=9.5, color="#D55E00"
+    )
     figure.subplots_adjust(left=0.055, right=0.985, top=0.88, bottom=0.385, wspace=0.16)
     return figure
