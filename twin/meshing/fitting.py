@@ -15,7 +15,7 @@ from twin.meshing.geometry import (
     cell_volumes,
     dihedral_extremes,
 )
-from twin.meshing.labelling import volume_offset_step
+from twin.meshing.labelling import interface_areas, volume_offset_step
 from twin.meshing.smoothing import star_of, sweep
 
 __all__ = ["fit_to_interfaces", "labels_touching"]
@@ -143,7 +143,6 @@ def fit_to_interfaces(
     volume = np.bincount(cells.ravel(), np.repeat(cell_volumes(points, cells), 4), len(points))
     edge = np.cbrt(_EDGE_CUBED_PER_VOLUME * volume / incident)
     neighbour = cell_neighbours(cells, len(points))
-    border = (neighbour < 0) | (label[neighbour] != label[:, None])
     free = _with_rings(touching.sum(axis=1) > 1, cells, RINGS_MOVED)
     vertices = np.flatnonzero(free)
     largest_offset_step = 0.3 * distances.spacing_mm
@@ -157,8 +156,8 @@ def fit_to_interfaces(
         progress((done + 1) / (ROUNDS + 1))
         if done < ROUNDS - 1:
             found = np.bincount(label, cell_volumes(points, cells), len(wanted_volume))
-            area = (cell_faces_area(points, cells) * border).sum(axis=1)
-            label_area = np.bincount(label, area, len(wanted_volume))
+            area = cell_faces_area(points, cells)
+            label_area = interface_areas(label, neighbour, area, len(wanted_volume))
             distances.offset_mm += volume_offset_step(
                 wanted_volume, found, label_area, largest_offset_step
             )

@@ -27,19 +27,56 @@ FACES = np.array([(1, 3, 2), (0, 2, 3), (0, 3, 1), (0, 1, 2)])
 MOST_NODES = 1_500_000
 
 
+@compiled
+def _edges_of(points: Array, cell: Array, edges: Array) -> None:
+    """Write the edges from vertex 0 to the other three."""
+    for k in range(3):
+        for d in range(3):
+            edges[k, d] = points[cell[k + 1], d] - points[cell[0], d]
+
+
+@compiled
+def _cross(a: Array, b: Array, result: Array) -> None:
+    """Write the cross product of two vectors."""
+    result[0] = a[1] * b[2] - a[2] * b[1]
+    result[1] = a[2] * b[0] - a[0] * b[2]
+    result[2] = a[0] * b[1] - a[1] * b[0]
+
+
+@compiled
+def _inward_normals(points: Array, cell: Array, edges: Array, normals: Array) -> None:
+    """Write the normals of the four faces, each twice as long as the face is large."""
+    _edges_of(points, cell, edges)
+    _cross(edges[1], edges[2], normals[1])
+    _cross(edges[2], edges[0], normals[2])
+    _cross(edges[0], edges[1], normals[3])
+    for d in range(3):
+        normals[0, d] = -normals[1, d] - normals[2, d] - normals[3, d]
+
+
+@compiled
 def cell_volumes(points: Array, cells: Array) -> Array:
     """Signed volume of each tetrahedron, [mm3], shape (cell,)."""
-    origin = points[cells[:, 0]]
-    a, b, c = (points[cells[:, k]] - origin for k in (1, 2, 3))
-    return np.einsum("ij,ij->i", np.cross(a, b), c) / 6.0
+    volumes = np.empty(len(cells))
+    edges, normal = np.empty((3, 3)), np.empty(3)
+    for n in range(len(cells)):
+        _edges_of(points, cells[n], edges)
+        _cross(edges[0], edges[1], normal)
+        volumes[n] = (
+            normal[0] * edges[2, 0] + normal[1] * edges[2, 1] + normal[2] * edges[2, 2]
+        ) / 6.0
+    return volumes
 
 
+@compiled
 def cell_faces_area(points: Array, cells: Array) -> Array:
     """Area of the four faces of each tetrahedron, [mm2], shape (cell, 4)."""
     areas = np.empty(cells.shape)
-    for vertex, face in enumerate(FACES):
-        a, b, c = (points[cells[:, k]] for k in face)
-        areas[:, vertex] = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2.0
+    edges, normals = np.empty((3, 3)), np.empty((4, 3))
+    for n in range(len(cells)):
+        _inward_normals(points, cells[n], edges, normals)
+        for k in range(4):
+            areas[n, k] = 0.5 * np.sqrt((normals[k] ** 2).sum())
     return areas
 
 
@@ -57,38 +94,23 @@ def cell_neighbours(cells: Array, node_count: int) -> Array:
 
 
 @compiled
-def _dihedral_cosines(points: Array, cells: Array, extremes: Array) -> None:
-    """Write the largest and the smallest cosine of the six dihedral angles of each cell."""
-    edge = np.empty((3, 3))
-    normal = np.empty((4, 3))
-    for cell in range(len(cells)):
-        for k in range(3):
-            for d in range(3):
-                edge[k, d] = points[cells[cell, k + 1], d] - points[cells[cell, 0], d]
-        # inward normals: faces 1, 2 and 3 hold vertex 0, face 0 closes the sum to zero
-        for k in range(3):
-            p, q = (k + 1) % 3, (k + 2) % 3
-            normal[k + 1, 0] = edge[p, 1] * edge[q, 2] - edge[p, 2] * edge[q, 1]
-            normal[k + 1, 1] = edge[p, 2] * edge[q, 0] - edge[p, 0] * edge[q, 2]
-            normal[k + 1, 2] = edge[p, 0] * edge[q, 1] - edge[p, 1] * edge[q, 0]
-        for d in range(3):
-            normal[0, d] = -normal[1, d] - normal[2, d] - normal[3, d]
+def _dihedral_cosines(points: Array, cells: Array) -> Array:
+    """Return the largest and the smallest cosine of the six dihedral angles of each cell."""
+    extremes = np.empty((len(cells), 2))
+    edges, normals = np.empty((3, 3)), np.empty((4, 3))
+    for n in range(len(cells)):
+        _inward_normals(points, cells[n], edges, normals)
         for k in range(4):
-            length = np.sqrt(normal[k, 0] ** 2 + normal[k, 1] ** 2 + normal[k, 2] ** 2)
-            for d in range(3):
-                normal[k, d] /= max(length, 1e-300)
+            normals[k] /= max(np.sqrt((normals[k] ** 2).sum()), 1e-300)
         largest, smallest = -1.0, 1.0
         for i in range(4):
             for j in range(i):
-                cosine = -(
-                    normal[i, 0] * normal[j, 0]
-                    + normal[i, 1] * normal[j, 1]
-                    + normal[i, 2] * normal[j, 2]
-                )
+                cosine = -(normals[i] * normals[j]).sum()
                 largest = max(largest, cosine)
                 smallest = min(smallest, cosine)
-        extremes[cell, 0] = largest
-        extremes[cell, 1] = smallest
+        extremes[n, 0] = largest
+        extremes[n, 1] = smallest
+    return extremes
 
 
 def dihedral_extremes(points: Array, cells: Array) -> tuple[Array, Array]:
@@ -102,7 +124,6 @@ def dihedral_extremes(points: Array, cells: Array) -> tuple[Array, Array]:
     >>> float(round(smallest[0], 2)), float(round(largest[0], 2))
     (54.74, 90.0)
     """
-    extremes = np.empty((len(cells), 2))
-    _dihedral_cosines(np.ascontiguousarray(points), np.ascontiguousarray(cells), extremes)
-    angles = np.degrees(np.arccos(np.clip(extremes, -1.0, 1.0)))
+    cosines = np.clip(_dihedral_cosines(points, cells), -1.0, 1.0)
+    angles = np.degrees(np.arccos(cosines))
     return angles[:, 0], angles[:, 1]
