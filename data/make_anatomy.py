@@ -17,6 +17,7 @@ import gzip
 import heapq
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -239,7 +240,7 @@ def tube(line: tuple[tuple[float, ...], ...], points: Floats, mirror: bool = Fal
     """Return the points within the interpolated radius of a broken line (x, y, z, radius)."""
     inside = np.zeros(points.shape[:-1], bool)
     turn = np.array([-1.0 if mirror else 1.0, 1.0, 1.0])
-    for first, second in zip(line, line[1:], strict=False):
+    for first, second in pairwise(line):
         a, b = np.array(first[:3]) * turn, np.array(second[:3]) * turn
         along = np.clip((points - a) @ (b - a) / ((b - a) @ (b - a)), 0.0, 1.0)
         away = np.linalg.norm(points - a - along[..., None] * (b - a), axis=-1)

@@ -15,7 +15,7 @@ from twin.errors import GeometryMismatch, InvalidInput
 from twin.images import Image, read_nifti, same_grid
 from twin.mesh import Mesh
 from twin.mesh_store import cached_mesh
-from twin.meshing import wanted_cell_size
+from twin.meshing import build_mesh, wanted_cell_size
 from twin.patient import MESH_LABELS, TISSUES, Grid, Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, VisitTable, cavity_name, read_patient_file
 from twin.protocol import Progress
@@ -103,26 +103,34 @@ def mesh_labels(tissues: NDArray[np.int8], enhancing: Mask, necrosis: Mask) -> N
 def _mesh(
     labels: NDArray[np.int16], voxels: _Voxels, options: MeshTable, ratio: float, report: Progress
 ) -> Mesh:
-    spacing = voxels.grid.spacing_mm
+    """Return the mesh with all cells larger by `ratio`, from the cache where it is there."""
     core = voxels.tumour["enhancing"] | voxels.tumour["necrosis"]
-    near = ndimage.distance_transform_edt(~core) * spacing <= options.fine_margin
-    fine_mm = options.cell_size * ratio
-    sizes = wanted_cell_size(
-        labels,
-        spacing,
-        fine_mm=fine_mm,
-        fine_region=near | voxels.tumour["flair"],
-        coarse_mm=options.far_mm * ratio,
-    )
-    return cached_mesh(
-        labels,
-        voxels.grid.affine,
-        label_names={number: name for name, number in MESH_LABELS.items()},
-        cell_size_mm=sizes,
-        smallest_cell_mm=fine_mm,
-        seed=options.seed,
-        progress=report,
-    )
+    flair = voxels.tumour["flair"]
+    fine_mm, far_mm = options.cell_size * ratio, options.far_mm * ratio
+
+    def make() -> Mesh:
+        spacing = voxels.grid.spacing_mm
+        near = ndimage.distance_transform_edt(~core) * spacing <= options.fine_margin
+        sizes = wanted_cell_size(
+            labels,
+            spacing,
+            fine_mm=fine_mm,
+            fine_region=near | flair,
+            coarse_mm=far_mm,
+            thin_layer_mm=far_mm,  # far from the tumour a layer keeps its volume only
+        )
+        return build_mesh(
+            labels,
+            voxels.grid.affine,
+            label_names={number: name for name, number in MESH_LABELS.items()},
+            cell_size_mm=sizes,
+            smallest_cell_mm=fine_mm,
+            seed=options.seed,
+            progress=report,
+        )
+
+    sizes_from = [fine_mm, far_mm, options.fine_margin, options.seed]
+    return cached_mesh([labels, flair, voxels.grid.affine, sizes_from, dict(MESH_LABELS)], make)
 
 
 def _structures(content: PatientFile, voxels: _Voxels) -> dict[str, Structure]:
@@ -216,7 +224,7 @@ def _whole_numbers(image: Image, *, what: str) -> Image:
 
 def _labelled(data: NDArray[Any], numbers: Mapping[str, int], what: str) -> dict[str, Mask]:
     """Return a mask for each named number; a number without a name is refused."""
-    present = np.unique(data)
+    present = np.flatnonzero(np.bincount(data.ravel()))
     unnamed = [int(number) for number in present if number and number not in numbers.values()]
     if unnamed:
         names = ", ".join(f"{name} = {number}" for name, number in numbers.items())
@@ -229,7 +237,7 @@ def _labelled(data: NDArray[Any], numbers: Mapping[str, int], what: str) -> dict
 
 def _tumour_masks(data: NDArray[Any], visit: VisitTable) -> dict[str, Mask]:
     what = f"segmentation {visit.segmentation}"
-    present = np.unique(data)
+    present = np.flatnonzero(np.bincount(data.ravel()))
     if len(present) == 1:
         kind = "background only" if present[0] == 0 else f"the label {present[0]} everywhere"
         raise InvalidInput(f"The {what} holds {kind}; it must mark the tumour's parts in a head.")

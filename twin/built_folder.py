@@ -21,7 +21,7 @@ from twin.meshing import mesh_quality
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, Twin
 from twin.regimen import Regimen
-from twin.storage import sha256_of, write_atomically
+from twin.storage import sha256_of, storage_errors, write_atomically
 
 __all__ = ["check_target", "is_built", "read_built", "write_built"]
 
@@ -84,10 +84,10 @@ def write_built(twin: Twin, folder: Path, *, force: bool = False) -> bool:
                 f"The folder {folder} holds another patient or another version of this one; "
                 "name a new folder, or replace it with force (--force)."
             )
-    folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.part-{uuid.uuid4().hex[:8]}")
     old = folder.with_name(f".{folder.name}.old-{uuid.uuid4().hex[:8]}")
-    partial.mkdir()
+    with storage_errors(folder):
+        partial.mkdir(parents=True)
     try:
         _write_files(twin, partial)
         if record is not None:

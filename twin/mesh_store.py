@@ -6,18 +6,14 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
-from twin.meshing import build_mesh
-from twin.protocol import Progress
 from twin.storage import cache_folder, sha256_of, write_atomically
 
 __all__ = ["cached_mesh", "read_mesh", "write_mesh"]
@@ -63,40 +59,24 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
         raise InvalidInput(f"The mesh {path} is damaged ({reason}); build it again.") from None
 
 
-def cached_mesh(
-    labels: NDArray[Any],
-    affine: NDArray[np.float64],
-    *,
-    label_names: Mapping[int, str],
-    cell_size_mm: NDArray[Any],
-    smallest_cell_mm: float,
-    seed: int,
-    progress: Progress | None = None,
-) -> Mesh:
-    """Return `build_mesh` of the same arguments, from the cache where it was made before.
+def cached_mesh(made_from: Sequence[object], make: Callable[[], Mesh]) -> Mesh:
+    """Return the mesh that `make` makes, from the cache where it was made before.
 
-    The key holds the arguments and the mesher's own source, so that a changed
-    mesher makes new meshes.
+    Parameters
+    ----------
+    made_from : sequence
+        All that decides the mesh, as `sha256_of` takes it. The mesher's own
+        source is added, so that a changed mesher makes new meshes.
+    make : callable
+        Called where the cache has no such mesh.
     """
-    names = {str(number): name for number, name in label_names.items()}
-    key = sha256_of(
-        _mesher_source(), labels, affine, names, cell_size_mm, float(smallest_cell_mm), seed
-    )
-    path = cache_folder() / "meshes" / f"{key}.npz"
+    path = cache_folder() / "meshes" / f"{sha256_of(_mesher_source(), *made_from)}.npz"
     if path.is_file():
         try:
             return read_mesh(path)
         except InvalidInput:
             _logger.warning("A mesh in the cache was damaged and is made again.")
-    mesh = build_mesh(
-        labels,
-        affine,
-        label_names=label_names,
-        cell_size_mm=cell_size_mm,
-        smallest_cell_mm=smallest_cell_mm,
-        seed=seed,
-        progress=progress,
-    )
+    mesh = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_mesh(path, mesh)

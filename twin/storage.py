@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -18,7 +19,14 @@ import numpy as np
 
 from twin.errors import TherapyTwinError
 
-__all__ = ["FolderLock", "StorageFailed", "cache_folder", "sha256_of", "write_atomically"]
+__all__ = [
+    "FolderLock",
+    "StorageFailed",
+    "cache_folder",
+    "sha256_of",
+    "storage_errors",
+    "write_atomically",
+]
 
 
 class StorageFailed(TherapyTwinError, OSError):
@@ -50,19 +58,27 @@ def write_atomically(path: str | os.PathLike[str], writer: Callable[[Path], obje
     """
     target = Path(path)
     temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.part-{target.name}")
+    with storage_errors(target):
+        try:
+            writer(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
+            _sync_folder(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def storage_errors(target: Path) -> Iterator[None]:
+    """Turn failures of the file system about `target` into `StorageFailed`."""
     try:
-        writer(temporary)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(target)
-        _sync_folder(target.parent)
+        yield
     except Exception as error:
         sentence = _storage_sentence(error, target)
         if sentence is None:
             raise
         raise StorageFailed(sentence) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -104,10 +120,8 @@ class FolderLock:
 
     def __enter__(self) -> FolderLock:
         path = self._folder / ".lock"
-        try:
+        with storage_errors(path):
             file = path.open("a")
-        except OSError as error:
-            raise StorageFailed(_storage_sentence(error, path) or str(error)) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
