@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +18,12 @@ from twin.meshing.labelling import label_cells, large_pieces
 from twin.meshing.lattice import graded_lattice
 from twin.meshing.octree import balanced_octree
 
+if TYPE_CHECKING:
+    from twin.protocol import Progress
+
 __all__ = ["build_mesh"]
 
 Array = NDArray[Any]
-Progress = Callable[[float, str], None]
 
 _logger = logging.getLogger(__name__)
 

@@ -88,10 +88,11 @@ class LabelDistances:
 
     Distances are cut at `kept_mm`, smoothed by a Gaussian of
     `SMOOTHING_VOXELS`, and stored only around the label. A point belongs to
-    the label whose distance plus offset is largest (J. R. Bronson, J. A.
-    Levine and R. T. Whitaker, Particle systems for adaptive, isotropic meshing
-    of CAD models, Engineering with Computers 28, 331-344 (2012),
-    doi:10.1007/s00366-011-0266-6, use indicator functions in the same way).
+    the label whose distance plus offset is largest, as with the indicator
+    functions of J. R. Bronson, J. A. Levine and R. T. Whitaker, Lattice
+    cleaving: conforming tetrahedral meshes of multimaterial domains with
+    bounded quality, 21st International Meshing Roundtable (2012), 191-209,
+    doi:10.1007/978-3-642-33573-0_12; the offsets are ours.
 
     Parameters
     ----------

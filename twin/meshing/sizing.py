@@ -127,6 +127,11 @@ def wanted_cell_size(
     labels = np.asarray(labels)
     region = np.asarray(fine_region, bool)
     thin_layer_mm = 2.0 * fine_mm if thin_layer_mm is None else thin_layer_mm
+    if labels.ndim != 3 or not np.issubdtype(labels.dtype, np.integer):
+        raise InvalidInput(
+            f"labels must be whole numbers on a grid of three axes, but are {labels.dtype} of "
+            f"shape {labels.shape}; convert them with astype(int)."
+        )
     if region.shape != labels.shape:
         raise InvalidInput(
             f"The fine region has shape {region.shape} but the labels have {labels.shape}; "

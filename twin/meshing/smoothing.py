@@ -9,7 +9,7 @@ ratio of a tetrahedron with edges l and volume V is
 
 1 for a regular one and infinite for a flat one (A. Liu and B. Joe, Relationship
 between tetrahedron shape measures, BIT 34, 268-287 (1994),
-doi:10.1007/BF01955874, equation 2.5; its use for smoothing: L. A. Freitag and
+doi:10.1007/BF01955874; its use for smoothing: L. A. Freitag and
 P. M. Knupp, Tetrahedral mesh improvement via optimization of the element
 condition number, International Journal for Numerical Methods in Engineering
 53, 1377-1391 (2002), doi:10.1002/nme.341). A step that would invert a
