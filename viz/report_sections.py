@@ -1,0 +1,336 @@
+"""The sections of the report about the study, its results and how they came about."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenarios.comparison_text import days_text, with_error
+from viz.html import Raw, data_table, items, paragraph, section, table, text
+from viz.palette import scenario_styles
+from viz.subject import Subject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scenarios.comparison import Comparison
+
+__all__ = [
+    "in_short",
+    "limits_section",
+    "organs_section",
+    "parameters_section",
+    "question_section",
+    "ranking_section",
+    "reproduce_section",
+    "results_section",
+    "scenarios_section",
+]
+
+LIMITS = (
+    "The model has growth, spread, radiation, temozolomide and surgery, and nothing else: no mass "
+    "effect, no oedema of its own, no necrosis that forms, no blood vessels, no immune response, "
+    "no steroids, no resistance that is acquired.",
+    "The dose is geometric: a smooth fall outside the planning volume, without beams, tissue "
+    "densities or machine. Organ doses are lower bounds, and no complication probability may be "
+    "drawn from them.",
+    "Parameters that were not fitted to this patient are population values; the cases show some "
+    "of what that leaves open, not all of it.",
+    "The error bars are of the numerical method alone. They say nothing about whether the model "
+    "is right.",
+    "Visible outlines are thresholds of one density; scans see other things too.",
+)
+
+
+def in_short(subject: Subject, comparison: Comparison) -> Raw:
+    """The best arms for each endpoint, in sentences."""
+    sentences = []
+    for ranking in comparison.rankings:
+        first = [name for name, rank in ranking.ranks.items() if rank == 1]
+        tied = "; these cannot be told apart" if len(first) > 1 else ""
+        sentences.append(f"{ranking.endpoint}: best {_and(first)}{tied}.")
+    return items(sentences)
+
+
+def _and(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"“{names[0]}”"
+    return ", ".join(f"“{name}”" for name in names[:-1]) + f" and “{names[-1]}”"
+
+
+def question_section(subject: Subject, comparison: Comparison, picture: Raw) -> Raw:
+    """What was asked, and the answer in short."""
+    days = float(subject.results["time"].values[-1])
+    calendar = subject.calendar
+    return section(
+        "question",
+        "The question",
+        paragraph(
+            f"How does this tumour respond to {len(subject.scenarios)} treatments over {days:g} "
+            f"days, from {calendar.text(0)} (day 0, the day of the reference images) to "
+            f"{calendar.text(days)}? Each was computed under {len(subject.cases)} assumptions "
+            f"about the unknown parameters ({', '.join(subject.cases)})."
+        ),
+        in_short(subject, comparison),
+        picture,
+        *[paragraph(f"Warning: {one}", kind="warning") for one in comparison.warnings],
+    )
+
+
+def scenarios_section(subject: Subject) -> Raw:
+    """Every arm in plain sentences, and in what it differs."""
+    styles = scenario_styles(subject.scenarios)
+    rows = []
+    for name in subject.scenarios:
+        record = subject.scenario_records.get(name, {})
+        sentences = record.get("description") or subject.regimen(name).describe(subject.calendar)
+        other = record.get("compared_with")
+        differs = "; ".join(record.get("differs_in") or []) or "nothing"
+        rows.append(
+            [
+                Raw(
+                    f'<span class="swatch" style="background:{styles[name]["color"]}"></span>'
+                    f"{text(name)}"
+                ),
+                items([sentences] if isinstance(sentences, str) else sentences),
+                f"compared with “{other}”; differs in: {differs}" if other else "no other arm",
+            ]
+        )
+    cases = [
+        f"Case “{case['name']}”: {case['description']}"
+        for case in subject.study.get("cases", [])
+        if isinstance(case, dict) and "description" in case
+    ]
+    return section(
+        "scenarios",
+        "The treatments",
+        table(["treatment", "what is given", "compared with"], rows, kind="words"),
+        items(cases),
+        paragraph(
+            "Doses are physical Gray as prescribed. Arms of different fractionation are compared "
+            "by EQD2 alone.",
+            kind="small",
+        ),
+    )
+
+
+def results_section(comparisons: list[Comparison], subject: Subject) -> Raw:
+    """Volumes, nadir and progression, with numerical errors and the spread of the cases."""
+    reference, frames = comparisons[0], [one.table for one in comparisons]
+    styles = scenario_styles(subject.scenarios)
+    heads = [name for name in reference.table if " volume " in name and " error " not in name]
+    swatch = {
+        name: Raw(
+            f'<span class="swatch" style="background:{styles[name]["color"]}"></span>{text(name)}'
+        )
+        for name in subject.scenarios
+    }
+    volumes = [
+        [swatch[name], *[_volume_cell(frames, name, head) for head in heads]]
+        for name in reference.table.index
+    ]
+    labels = [n.removesuffix(" nadir [ml]") for n in reference.table if n.endswith(" nadir [ml]")]
+    response = []
+    for name in reference.table.index:
+        row: list[object] = [swatch[name]]
+        for label in labels:
+            row += _response_cells(frames, name, label, reference.horizon_day)
+        response.append(row)
+    response_heads = ["treatment"]
+    for label in labels:
+        response_heads += [f"{label} nadir [ml]", f"{label} nadir, day", f"{label} progression"]
+    notes = [note for note in reference.notes if note]
+    spread = "Second line: from the least to the greatest of all cases." if len(frames) > 1 else ""
+    return section(
+        "results",
+        "Results",
+        table(
+            ["treatment", *[head.replace(" volume", "") for head in heads]],
+            volumes,
+            caption=(
+                f"Softened visible volume [ml] ± numerical error, case “{reference.case}”. {spread}"
+            ),
+        ),
+        table(
+            response_heads,
+            response,
+            caption=f"Least volume and time to progression, case “{reference.case}”. {spread}",
+        ),
+        items(notes),
+    )
+
+
+def _volume_cell(frames: list[pd.DataFrame], name: str, head: str) -> Raw:
+    value = float(frames[0].loc[name, head])
+    error = float(frames[0].loc[name, head.replace(" [ml]", " error [ml]")])
+    shown = text(
+        with_error(value, error) if math.isfinite(error) else f"{value:.1f} (error unknown)"
+    )
+    values = [float(frame.loc[name, head]) for frame in frames]
+    return _with_range(shown, values, lambda x: f"{x:.1f}")
+
+
+def _response_cells(frames: list[pd.DataFrame], name: str, label: str, horizon: float) -> list[Raw]:
+    def all_of(column: str) -> list[float]:
+        return [float(frame.loc[name, column]) for frame in frames]
+
+    nadir, day = all_of(f"{label} nadir [ml]"), all_of(f"{label} nadir day [d]")
+    progression = all_of(f"{label} progression [d]")
+    column = f"{label} progression error [d]"
+    shown = days_text(progression[0], horizon)
+    if column in frames[0] and math.isfinite(progression[0]):
+        error = float(frames[0].loc[name, column])
+        if math.isfinite(error):
+            shown = f"{progression[0]:.0f} ± {max(1.0, math.ceil(error)):.0f} d"
+    return [
+        _with_range(text(f"{nadir[0]:.2f}"), nadir, lambda x: f"{x:.2f}"),
+        _with_range(text(f"{day[0]:.0f}"), day, lambda x: f"{x:.0f}"),
+        _with_range(text(shown), progression, lambda x: days_text(x, horizon)),
+    ]
+
+
+def _with_range(shown: Raw, values: list[float], write: Any) -> Raw:
+    if len(values) < 2:
+        return shown
+    low, high = write(min(values)), write(max(values))
+    spread = low if low == high else f"{low} to {high}"
+    return Raw(f'{shown}<span class="range">{text(spread)}</span>')
+
+
+def organs_section(comparison: Comparison) -> Raw:
+    """Organs at risk as EQD2."""
+    frame = comparison.organs
+    organs = [name.removesuffix(" mean [Gy EQD2]") for name in frame if " mean [" in name]
+    rows = [
+        [
+            name,
+            *[
+                f"{row[f'{organ} mean [Gy EQD2]']:.1f} / {row[f'{organ} D0.03cc [Gy EQD2]']:.1f}"
+                for organ in organs
+            ],
+        ]
+        for name, row in frame.iterrows()
+    ]
+    return section(
+        "organs",
+        "Organs at risk",
+        table(
+            ["treatment", *organs],
+            rows,
+            caption=(
+                "Mean / D0.03cc [Gy EQD2], each organ by its own alpha/beta; geometric dose, so "
+                "lower bounds."
+            ),
+        ),
+    )
+
+
+def ranking_section(comparison: Comparison) -> Raw:
+    """Ranks for every endpoint, with ties."""
+    if not comparison.rankings:
+        return Raw("")
+    rows = []
+    for name in comparison.table.index:
+        row: list[object] = [str(name)]
+        for ranking in comparison.rankings:
+            others = ranking.tied_with[name]
+            tie = f'<span class="range">tied with {text(", ".join(others))}</span>'
+            row.append(Raw(f"{ranking.ranks[name]}{tie if others else ''}"))
+        rows.append(row)
+    return section(
+        "ranking",
+        "Ranking",
+        table(
+            ["treatment", *[ranking.endpoint for ranking in comparison.rankings]],
+            rows,
+            caption="Rank over all cases; 1 is best.",
+        ),
+        paragraph(*[note for note in comparison.notes if "ahead of" in note], kind="small"),
+    )
+
+
+def parameters_section(subject: Subject) -> Raw:
+    """Every parameter with unit, range, source and grade of evidence."""
+    if subject.twin is not None:
+        content = subject.twin.parameters.as_dict()
+    else:
+        content = json.loads(subject.results.attrs.get("parameters", "{}"))
+    entries = content.get("entries", {})
+    rows = [
+        [
+            name.replace("_", " "),
+            f"{entry['value']:.4g}",
+            entry["unit"],
+            f"{entry['low']:.4g} to {entry['high']:.4g}",
+            entry["evidence"],
+            Raw(
+                f'{text(entry["source"])}<span class="range">{text(entry.get("note") or "")}</span>'
+            ),
+        ]
+        for name, entry in entries.items()
+    ]
+    return section(
+        "assumptions",
+        "Assumptions",
+        paragraph(
+            "Growth is logistic, spread is diffusion that differs by tissue, each fraction kills "
+            "by the linear-quadratic law, temozolomide by its concentration in plasma; what is "
+            "killed stays visible until it is cleared. Evidence: A fitted to this patient, B "
+            "patients or a trial, C animals or in vitro, D assumed."
+        ),
+        Raw("<details open><summary>Parameters, their ranges and sources</summary>"),
+        table(["parameter", "value", "unit", "range", "evidence", "source"], rows, kind="words"),
+        Raw("</details>"),
+    )
+
+
+def limits_section() -> Raw:
+    """What this cannot say."""
+    return section("limits", "What this cannot say", items(LIMITS))
+
+
+def reproduce_section(subject: Subject, hashes: dict[str, str]) -> Raw:
+    """Versions, hashes, seed and command."""
+    attrs = subject.results.attrs
+    values: dict[str, object] = {
+        "command": Raw(
+            "<code>twin run study.toml -o results/</code> and then "
+            "<code>twin report results/</code>"
+        ),
+        "seed": attrs.get("seed", ""),
+        "reference date (day 0)": attrs.get("reference_date", ""),
+    }
+    for name, value in {"patient, by content": attrs.get("twin_hash", ""), **hashes}.items():
+        values[name] = Raw(f"<code>{text(value)}</code>")
+    for key in ("versions", "options"):
+        try:
+            inner = json.loads(attrs.get(key, "{}"))
+        except ValueError:
+            inner = {}
+        if inner:
+            values[key] = ", ".join(f"{name} {value}" for name, value in inner.items())
+    return section("reproduce", "How to get this again", data_table(values))
+
+
+def mesh_quality_rows(figures: dict[str, Any]) -> dict[str, object]:
+    """Figures of `MeshQuality.as_dict` as rows of a table, with units."""
+    rows: dict[str, object] = {
+        "nodes / tetrahedra": f"{figures['nodes']:,} / {figures['cells']:,}",
+        "smallest, first percentile, largest dihedral angle": (
+            f"{figures['smallest_dihedral_deg']:.0f}°, "
+            f"{figures['first_percentile_dihedral_deg']:.0f}°, "
+            f"{figures['largest_dihedral_deg']:.0f}°"
+        ),
+    }
+    edge = figures.get("edge_mm_near_tumour")
+    if edge is not None and np.isfinite(edge):
+        rows[f"mean edge within {figures['near_mm']:g} mm of the tumour"] = f"{edge:.2f} mm"
+    volumes = figures.get("label_volume_error", {})
+    if volumes:
+        rows["volume of each tissue against its voxels"] = ", ".join(
+            f"{name.replace('_', ' ')} {100 * error:+.1f} %" for name, error in volumes.items()
+        )
+    return rows
