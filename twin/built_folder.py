@@ -189,7 +189,7 @@ def read_built(folder: str | os.PathLike[str]) -> Twin:
 def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
     shape = tuple(record["shape"])
     size = int(np.prod(shape))
-    with np.load(folder / "voxels.npz", allow_pickle=False) as arrays:
+    with (folder / "voxels.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         structures = {
             entry["name"]: Structure(
                 np.unpackbits(arrays[f"structure_{number}"], count=size)

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ __all__ = ["Image", "read_nifti", "same_grid"]
 MAX_SIDE = 1024
 MAX_VOXELS = 2**28
 _MAX_OFFSET = 2**24  # bytes before the first voxel: header and extensions
+_DAMAGE = (OSError, EOFError, zlib.error, ValueError, KeyError, ImageFileError, HeaderDataError)
 _LENGTH_UNITS = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # NIfTI-1 xyzt_units to mm
 
 
@@ -116,7 +118,7 @@ def read_nifti(path: str | os.PathLike[str], *, what: str = "image") -> Image:
         raise
     except MemoryError:
         raise InvalidInput(f"{label} does not fit into memory; crop or resample it.") from None
-    except (OSError, EOFError, zlib.error, ValueError, HeaderDataError, KeyError) as error:
+    except _DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
             f"{label} is damaged or cut short ({reason}); copy or export it again."

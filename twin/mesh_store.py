@@ -46,7 +46,7 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
         Missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = json.loads(arrays["label_names"].tobytes().decode())
             return Mesh(
                 points=arrays["points"],
