@@ -103,6 +103,30 @@ class _Memory:
         return self._runs[run]
 
 
+class _Keeping:
+    """A results folder that also keeps what `gather` will ask for, so that nothing is read back."""
+
+    def __init__(self, place: ResultsFolder, with_fields: set[str]) -> None:
+        self._place, self._with_fields = place, with_fields
+        self._kept: dict[str, xr.Dataset] = {}
+
+    def done(self) -> set[str]:
+        return self._place.done()
+
+    def put(self, run: str, dataset: xr.Dataset) -> None:
+        self._place.put(run, dataset)
+        if run not in self._with_fields:
+            dataset = dataset.drop_vars(["tumour_density", "dose"], errors="ignore")
+        self._kept[run] = dataset
+
+    def get(self, run: str) -> xr.Dataset:
+        if run not in self._kept:
+            with self._place.get(run) as opened:
+                fields = [] if run in self._with_fields else ["tumour_density", "dose"]
+                self._kept[run] = opened.drop_vars(fields, errors="ignore").load()
+        return self._kept[run]
+
+
 def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     """The runs of a study and their hashes.
 
@@ -161,7 +185,14 @@ def run_in_memory(
     planned = plan(study, twin, solver)
     store = _Memory()
     _run_jobs(study, planned, solver, store, threads=threads, progress=progress)
-    return gather(study, twin, lambda i, j, f: store.get(planned.hash_of[(i, j, f)]), planned.edges)
+    return _gathered(study, twin, planned, store)
+
+
+def _gathered(study: Study, twin: Twin, planned: Plan, store: _Store) -> xr.Dataset:
+    def run_of(i: int, j: int, fine: bool) -> xr.Dataset:
+        return store.get(planned.hash_of[(i, j, fine)])
+
+    return gather(study, twin, run_of, planned.edges)
 
 
 def run_study(
@@ -215,20 +246,10 @@ def run_study(
             return Outcome(open_results(folder), 0, len(planned.jobs), True)
         place.begin(_study_record(study, twin, planned, patient))
         reused = len(place.done() & set(planned.jobs))
-        _run_jobs(study, planned, solver, place, threads=threads, progress=progress)
-        opened: dict[str, xr.Dataset] = {}
-
-        def run_of(i: int, j: int, fine: bool) -> xr.Dataset:
-            key = planned.hash_of[(i, j, fine)]
-            if key not in opened:
-                opened[key] = place.get(key)
-            return opened[key]
-
-        try:
-            results = gather(study, twin, run_of, planned.edges)
-        finally:
-            for dataset in opened.values():
-                dataset.close()
+        first_case = {planned.hash_of[(i, 0, True)] for i in range(len(study.scenarios))}
+        store = _Keeping(place, first_case)
+        _run_jobs(study, planned, solver, store, threads=threads, progress=progress)
+        results = _gathered(study, twin, planned, store)
         place.finish(results)
     return Outcome(open_results(folder), len(planned.jobs) - reused, reused, False)
 
