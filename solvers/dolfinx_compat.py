@@ -76,7 +76,8 @@ def _rows(dofmap: Any, width: int) -> NDArray[np.int32]:
 
 def order_of_nodes(mesh: dolfinx_mesh.Mesh, space: Any) -> NDArray[np.int64]:
     """Number, in the input's order, of the node of each degree of freedom of a P1 space."""
-    geometry = _rows(mesh.geometry.dofmap, 4)
+    tables = getattr(mesh.geometry, "dofmaps", None)  # a list from 0.11 on, one table before
+    geometry = _rows(tables[0] if isinstance(tables, list) else mesh.geometry.dofmap, 4)
     dofs = _rows(space.dofmap.list, 4)
     node = np.empty(dofs.max() + 1, np.int64)
     node[dofs] = np.asarray(mesh.geometry.input_global_indices)[geometry]

@@ -46,7 +46,7 @@ def files(original, tmp_path):
 
 def change(path, name, function, affine=None):
     image = nib.load(path.parent / f"{name}.nii.gz")
-    data = function(np.array(image.dataobj))
+    data = function(np.asarray(image.dataobj).copy())
     nib.save(
         nib.Nifti1Image(data, image.affine if affine is None else affine),
         path.parent / f"{name}.nii.gz",
