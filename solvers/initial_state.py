@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twin.parameters import ParameterSet
     from twin.patient import Twin
 
-__all__ = ["initial_state", "outline_distances", "settled_front"]
+__all__ = ["at_nodes", "initial_state", "outline_distances", "settled_front", "settled_state"]
 
 Profile = Literal["settled", "step"]
 NECROSIS_EDGE_MM = 2.0
@@ -120,21 +120,33 @@ def initial_state(
         raise InvalidInput(
             f"The thresholds must satisfy 0 < FLAIR < T1Gd < 1, not {lower:g} and {upper:g}."
         )
-    core, whole = distances["core"], distances["whole"]
     if profile == "step":
-        rim = np.where(whole <= 0, 0.5 * (lower + upper), 0.0)
-        viable = np.where(core <= 0, 0.5 * (1.0 + upper), rim)
-    elif profile == "settled":
-        if not (diffusivity > 0.0 and rate > 0.0):
-            raise InvalidInput(
-                f"The settled front needs a diffusivity and a proliferation rate above 0, not "
-                f"{diffusivity:g} mm2/day and {rate:g} /day; choose profile='step' without growth."
-            )
-        width = float(np.sqrt(diffusivity / rate))
-        viable = _settled_density(core, whole, distances["beyond"], width, upper, lower)
-    else:
+        rim = np.where(distances["whole"] <= 0, 0.5 * (lower + upper), 0.0)
+        return _with_necrosis(np.where(distances["core"] <= 0, 0.5 * (1.0 + upper), rim), distances)
+    if profile != "settled":
         raise InvalidInput(f"The profile is {profile!r}; it may be 'settled' or 'step'.")
-    # a linear edge of 2 mm keeps the necrotic volume whatever the mesh
+    if not (diffusivity > 0.0 and rate > 0.0):
+        raise InvalidInput(
+            f"The settled front needs a diffusivity and a proliferation rate above 0, not "
+            f"{diffusivity:g} mm2/day and {rate:g} /day; choose profile='step' without growth."
+        )
+    return settled_state(distances, float(np.sqrt(diffusivity / rate)), upper, lower)
+
+
+def settled_state(
+    distances: dict[str, NDArray[np.float64]], width_mm: float, upper: float, lower: float
+) -> dict[str, NDArray[np.float64]]:
+    """The settled state of a front of this width, [mm], between these thresholds, [1]."""
+    viable = _settled_density(
+        distances["core"], distances["whole"], distances["beyond"], width_mm, upper, lower
+    )
+    return _with_necrosis(viable, distances)
+
+
+def _with_necrosis(
+    viable: NDArray[np.float64], distances: dict[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """The necrotic share set apart; an edge of 2 mm keeps its volume whatever the mesh."""
     dead_share = np.clip(0.5 - distances["necrosis"] / NECROSIS_EDGE_MM, 0.0, 1.0)
     return {
         "viable": viable * (1.0 - dead_share),

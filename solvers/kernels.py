@@ -12,16 +12,6 @@ __all__ = ["legendre_coefficients", "react", "stage", "stages_needed", "survive"
 
 
 @compiled
-def _growth_factor(x):
-    """exp(x); for small x by the diagonal Pade approximant of order 3, exact to rounding."""
-    if -0.04 < x < 0.04:
-        even = 1.0 + x * x * (1.0 / 10.0)
-        odd = x * (0.5 + x * x * (1.0 / 120.0))
-        return (even + odd) / (even - odd)
-    return math.exp(x)
-
-
-@compiled
 def react(viable, dead, necrosis, tau, rate, clearance, kill):
     """Growth, drug kill and clearance over `tau`, in place.
 
@@ -49,8 +39,15 @@ def react(viable, dead, necrosis, tau, rate, clearance, kill):
         crowd = necrosis[i] + d * mean_decay + 0.5 * tau * kill * u
         a = rate * (1.0 - crowd) - kill
         x = a * tau
-        factor = _growth_factor(x)
-        integral = tau * (1.0 + 0.5 * x) if -1e-8 < x < 1e-8 else (factor - 1.0) / a
+        if -0.04 < x < 0.04:  # exp(x) by its diagonal Pade approximant, exact to rounding here
+            even = 1.0 + x * x * (1.0 / 10.0)
+            share = 0.5 + x * x * (1.0 / 120.0)
+            below = 1.0 / (even - x * share)
+            factor = (even + x * share) * below
+            integral = 2.0 * tau * share * below
+        else:
+            factor = math.exp(x)
+            integral = math.expm1(x) / a
         q = 1.0 + rate * u * integral
         viable[i] = u * factor / q
         if kill > 0.0:

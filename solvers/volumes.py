@@ -11,10 +11,10 @@ from scipy.special import ndtr
 from twin.compiled import compiled
 from twin.errors import InvalidInput
 
-__all__ = ["VisibleVolumes", "softened_visibility", "volume_above"]
+__all__ = ["TABLE_TOP", "VisibleVolumes", "softened_table", "softened_visibility", "volume_above"]
 
-_TABLE = 8192
-_TABLE_TOP = 1.25
+TABLE_SIZE = 8192
+TABLE_TOP = 1.25
 
 
 def softened_visibility(density, threshold: float, softness: float):
@@ -106,7 +106,7 @@ def _cut(cells, volume, density, levels, flags, total):
 @compiled
 def _soften(density, mass, table, total):
     """Add up, for each row of `table`, the softened volume at the nodes."""
-    scale = (table.shape[1] - 1) / _TABLE_TOP
+    scale = (table.shape[1] - 1) / TABLE_TOP
     for t in range(table.shape[0]):
         total[t] = 0.0
     for i in range(density.shape[0]):
@@ -140,6 +140,12 @@ def volume_above(
     return float(total[0])
 
 
+def softened_table(thresholds: Sequence[float], softness: float) -> NDArray[np.float64]:
+    """`softened_visibility` at equally spaced densities from 0 to 1.25, shape (threshold, entry)."""
+    grid = np.linspace(0.0, TABLE_TOP, TABLE_SIZE)
+    return np.stack([softened_visibility(grid, level, softness) for level in thresholds])
+
+
 class VisibleVolumes:
     """Measures hard and softened volumes of one mesh at several thresholds.
 
@@ -162,8 +168,7 @@ class VisibleVolumes:
         self._levels = np.asarray(thresholds, np.float64)
         if len(self._levels) > 8:
             raise InvalidInput(f"{len(self._levels)} thresholds are given; there can be 8 at most.")
-        grid = np.linspace(0.0, _TABLE_TOP, _TABLE)
-        self._table = np.stack([softened_visibility(grid, t, softness) for t in thresholds])
+        self._table = softened_table(thresholds, softness)
 
     def measure(self, density: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hard volumes, then softened ones, [mm3], shape (2, threshold)."""
