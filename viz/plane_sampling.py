@@ -87,6 +87,7 @@ class MeshSampler:
         offset = where[rows] - corners[:, 0]
         last = np.linalg.solve(edges, offset[..., None])[..., 0] if len(rows) else np.zeros((0, 3))
         weights = np.column_stack([1.0 - last.sum(axis=1), last]).clip(0.0, 1.0)
+        weights /= weights.sum(axis=1, keepdims=True)  # points a hair outside their cell
         nodes = cells[owner[rows]] if len(rows) else np.zeros((0, 4), int)
         self._matrix = sparse.csr_matrix(
             (weights.ravel(), (np.repeat(rows, 4), nodes.ravel())),

@@ -142,7 +142,11 @@ def _page(
         question_section(subject, reference, _picture(drawn, "all_treatments.png")),
         _patient_section(subject),
         scenarios_section(subject),
-        results_section(comparisons, subject),
+        results_section(
+            comparisons,
+            subject,
+            _picture(drawn, "curves.png", "Softened volume of every treatment over time."),
+        ),
         ranking_section(reference),
         organs_section(reference),
         _pictures_section(subject, drawn),
@@ -229,8 +233,7 @@ def _mesh_rows(twin: Twin) -> dict[str, object]:
 
 def _pictures_section(subject: Subject, drawn: Mapping[str, bytes]) -> Raw:
     parts = [
-        _picture(drawn, "curves.png", "Softened volume of every treatment over time."),
-        _picture(drawn, "curves_log.png", "The same on a logarithmic scale."),
+        _picture(drawn, "curves_log.png", "Softened volume of every treatment, logarithmic."),
     ]
     for number, scenario in enumerate(subject.scenarios, start=1):
         name = file_name(number, scenario)

@@ -51,7 +51,8 @@ def in_short(subject: Subject, comparison: Comparison) -> Raw:
     for ranking in comparison.rankings:
         first = [name for name, rank in ranking.ranks.items() if rank == 1]
         tied = "; these cannot be told apart" if len(first) > 1 else ""
-        sentences.append(f"{ranking.endpoint}: best {_and(first)}{tied}.")
+        endpoint = ranking.endpoint[:1].upper() + ranking.endpoint[1:]
+        sentences.append(f"{endpoint}: best {_and(first)}{tied}.")
     return items(sentences)
 
 
@@ -117,7 +118,7 @@ def scenarios_section(subject: Subject) -> Raw:
     )
 
 
-def results_section(comparisons: list[Comparison], subject: Subject) -> Raw:
+def results_section(comparisons: list[Comparison], subject: Subject, picture: Raw) -> Raw:
     """Volumes, nadir and progression, with numerical errors and the spread of the cases."""
     reference, frames = comparisons[0], [one.table for one in comparisons]
     styles = scenario_styles(subject.scenarios)
@@ -142,7 +143,8 @@ def results_section(comparisons: list[Comparison], subject: Subject) -> Raw:
     response_heads = ["treatment"]
     for label in labels:
         response_heads += [f"{label} nadir [ml]", f"{label} nadir, day", f"{label} progression"]
-    notes = [note for note in reference.notes if note]
+    # The rule of the ranking and the banner have places of their own.
+    notes = [note for note in reference.notes[:-1] if note and "ahead of" not in note]
     spread = "Second line: from the least to the greatest of all cases." if len(frames) > 1 else ""
     return section(
         "results",
@@ -160,6 +162,7 @@ def results_section(comparisons: list[Comparison], subject: Subject) -> Raw:
             caption=f"Least volume and time to progression, case “{reference.case}”. {spread}",
         ),
         items(notes),
+        picture,
     )
 
 

@@ -46,7 +46,9 @@ def level_surface(
     0.125
     """
     pyvista = quiet_pyvista()
-    inside = cells[(values[cells] >= level).any(axis=1)]
+    if (values == level).any():  # a cut through a node would leave pieces without volume
+        level -= 1e-6 * float(np.ptp(values))
+    inside = cells[(values[cells] > level).any(axis=1)]
     if len(inside) == 0:
         return pyvista.PolyData()
     used, local = np.unique(inside, return_inverse=True)
