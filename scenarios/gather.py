@@ -178,10 +178,17 @@ def _fields(run_of: Callable[[int, int, bool], xr.Dataset], scenarios: int) -> d
     density = np.empty((scenarios, *runs[0]["tumour_density"].shape), np.float32)
     for i, run in enumerate(runs):
         density[i] = rounded_to_step(run["tumour_density"].values, DENSITY_STEP)
-    found: dict[str, Any] = {"tumour_density": (("scenario", "field_time", "node"), density)}
+    dims = ("scenario", "field_time", "node")
+    found: dict[str, Any] = {
+        "tumour_density": (dims, density, {"rounded_to_multiples_of": DENSITY_STEP})
+    }
     if all("dose" in run for run in runs):
         dose = np.stack([run["dose"].values.astype(np.float32) for run in runs])
-        found["dose"] = (("scenario", "node"), rounded_to_step(dose, DOSE_STEP))
+        found["dose"] = (
+            ("scenario", "node"),
+            rounded_to_step(dose, DOSE_STEP),
+            {"rounded_to_multiples_of": DOSE_STEP},
+        )
     return found
 
 

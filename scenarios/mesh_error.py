@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = ["NEAR_TUMOUR_MM", "RULE", "edge_near_tumour", "two_mesh_error"]
 
 #: Elements whose centre lies this near to the tumour's abnormality count as near it [mm].
 NEAR_TUMOUR_MM = 10.0
+_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 RULE = (
     "numerical error: |fine - coarse| / ((H/h)^2 - 1), with the mean edge lengths h, H of the two "
     "meshes within 10 mm of the tumour; the lumped linear elements are of second order"
@@ -32,17 +34,25 @@ def edge_near_tumour(twin: Twin) -> float:
         [twin.structures[name].mask for name in ("necrosis", "enhancing", "flair")]
     )
     reach = NEAR_TUMOUR_MM / twin.grid.spacing_mm
-    near = ndimage.distance_transform_edt(~mask) <= reach
+    # Distances are wanted near the tumour only, so the rest of the head is left out.
+    inside = np.argwhere(mask)
+    low = np.maximum(inside.min(axis=0) - math.ceil(reach), 0)
+    high = np.minimum(inside.max(axis=0) + math.ceil(reach) + 1, mask.shape)
+    box = tuple(slice(*ends) for ends in zip(low, high, strict=True))
+    near = ndimage.distance_transform_edt(~mask[box]) <= reach
+
     centres = twin.mesh.points[twin.mesh.cells].mean(axis=1)
-    voxels = np.rint(twin.grid.to_voxels(centres)).astype(np.int64)
-    voxels = np.clip(voxels, 0, np.array(twin.grid.shape) - 1)
-    chosen = near[tuple(voxels.T)]
-    if not chosen.any():
+    voxels = np.rint(twin.grid.to_voxels(centres)).astype(np.int64) - low
+    candidates = np.flatnonzero(((voxels >= 0) & (voxels < near.shape)).all(axis=1))
+    chosen = candidates[near[tuple(voxels[candidates].T)]]
+    if not len(chosen):
         raise InvalidInput(
             "No element of the mesh lies near the tumour; do the mesh and the segmentation "
             "belong together?"
         )
-    return float(twin.mesh.edge_length()[chosen].mean())
+    corners = twin.mesh.points[twin.mesh.cells[chosen]]
+    lengths = [np.linalg.norm(corners[:, a] - corners[:, b], axis=1) for a, b in _EDGES]
+    return float(np.mean(lengths))
 
 
 def two_mesh_error(

@@ -239,7 +239,7 @@ def test_full_disk_is_one_sentence_and_nothing_half_written(
     def write_bytes(self, content):
         written["count"] += 1
         if written["count"] > after:
-            plain(self, content[: len(content) // 2])
+            plain(self, bytes(content)[: len(content) // 2])
             raise OSError(number, os.strerror(number))
         return plain(self, content)
 

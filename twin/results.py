@@ -207,7 +207,7 @@ def _stored(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]
     for name in map(str, result.variables):
         variable = result[name]
         step = {"tumour_density": DENSITY_STEP, "dose": DOSE_STEP}.get(name)
-        if step is not None:
+        if step is not None and variable.attrs.get("rounded_to_multiples_of") != step:
             attrs = dict(variable.attrs, rounded_to_multiples_of=step)
             result[name] = (variable.dims, rounded_to_step(variable.values, step), attrs)
         if variable.dtype.kind in "fiu" and variable.size > 4096:
@@ -226,7 +226,7 @@ def _stored(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]
     return result, encoding
 
 
-def netcdf_bytes(dataset: xr.Dataset) -> bytes:
+def netcdf_bytes(dataset: xr.Dataset) -> memoryview:
     """`dataset` as the bytes of a netCDF 4 file, checked against the schema.
 
     Made in memory, so that a disk that fills up is met by the plain write of
@@ -239,7 +239,7 @@ def netcdf_bytes(dataset: xr.Dataset) -> bytes:
     stored.attrs.setdefault("research_use_only", RESEARCH_USE_ONLY)
     buffer = io.BytesIO()
     stored.to_netcdf(buffer, engine="h5netcdf", encoding=encoding)
-    return buffer.getvalue()
+    return buffer.getbuffer()
 
 
 def open_results(folder: str | Path) -> xr.Dataset:
