@@ -226,7 +226,7 @@ def _stored(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]
     return result, encoding
 
 
-def netcdf_bytes(dataset: xr.Dataset) -> memoryview:
+def netcdf_bytes(dataset: xr.Dataset) -> bytes:
     """`dataset` as the bytes of a netCDF 4 file, checked against the schema.
 
     Made in memory, so that a disk that fills up is met by the plain write of
@@ -239,7 +239,7 @@ def netcdf_bytes(dataset: xr.Dataset) -> memoryview:
     stored.attrs.setdefault("research_use_only", RESEARCH_USE_ONLY)
     buffer = io.BytesIO()
     stored.to_netcdf(buffer, engine="h5netcdf", encoding=encoding)
-    return buffer.getbuffer()
+    return buffer.getvalue()  # not a view: Python 3.13 complains when the buffer goes before it
 
 
 def open_results(folder: str | Path) -> xr.Dataset:
