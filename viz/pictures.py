@@ -7,6 +7,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,25 @@ from viz.subject import Subject
 from viz.volume_curves import curves_figure
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
     from twin.patient import Twin
     from twin.protocol import Progress
 
-__all__ = ["draw_all", "file_name", "find_twin", "write_pictures"]
+__all__ = [
+    "draw_all",
+    "file_name",
+    "find_twin",
+    "grid_days",
+    "grid_name",
+    "subject_with_twin",
+    "write_pictures",
+]
 
 _LOG = logging.getLogger(__name__)
-_GRID_DAY = 365.0
+#: Days at which all treatments are shown side by side, where the study reaches them.
+_GRID_DAYS = (180.0, 365.0)
 
 
 def write_pictures(
@@ -61,17 +72,40 @@ def write_pictures(
     """
     results = open_results(results_folder)
     try:
-        subject = Subject(results, find_twin(results_folder, patient))
+        subject = subject_with_twin(results, results_folder, patient)
         folder = Path(output_folder)
         _make_folder(folder)
         written = []
         for name, figure in draw_all(subject, progress=progress):
             target = folder / name
-            write_atomically(target, lambda part, figure=figure: figure.savefig(part))
+            write_atomically(target, figure.savefig)
             written.append(target)
         return written
     finally:
         results.close()
+
+
+def subject_with_twin(
+    results: xr.Dataset, results_folder: str | Path, patient: Twin | str | Path | None
+) -> Subject:
+    """Results with the twin that they were computed on, checked by its content.
+
+    Raises
+    ------
+    InvalidInput
+        The patient that the caller gives is not the one of the study.
+    """
+    twin = find_twin(results_folder, patient)
+    stored = str(results.attrs.get("twin_hash", ""))
+    if twin is not None and stored and twin.content_hash != stored:
+        if patient is not None:
+            raise InvalidInput(
+                "The patient is not the one that these results were computed on (another mesh, "
+                "structure or date); give that one, or run the study again."
+            )
+        _LOG.warning("The study's patient has changed since; its mesh alone is drawn.")
+        twin = None
+    return Subject(results, twin)
 
 
 def _make_folder(folder: Path) -> None:
@@ -99,13 +133,11 @@ def find_twin(results_folder: str | Path, patient: Twin | str | Path | None) -> 
     named = _named_patient(Path(results_folder))
     if not named:
         return None
-    for path in (Path(named), Path(results_folder) / named):
-        if path.exists():
-            try:
-                return load(path)
-            except TherapyTwinError as error:
-                _LOG.warning("The patient of the study does not load: %s", error)
-    _LOG.warning("The patient of the study is not at %s; its mesh alone is drawn.", named)
+    path = Path(results_folder) / named  # a path in study.json is relative to it
+    try:
+        return load(path)
+    except (TherapyTwinError, OSError) as error:
+        _LOG.warning("The study's patient cannot be read, so its mesh alone is drawn: %s", error)
     return None
 
 
@@ -129,19 +161,19 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
     panels = PanelMaker(Stage(subject))
     views = SliceViews(subject)
     wanted: list[tuple[str, Callable[[], Figure]]] = [
-        ("curves.png", lambda: curves_figure(subject)),
-        ("curves_log.png", lambda: curves_figure(subject, logarithmic=True)),
-        ("all_treatments.png", lambda: scenario_grid(panels, _GRID_DAY)),
+        ("curves.png", partial(curves_figure, subject)),
+        ("curves_log.png", partial(curves_figure, subject, logarithmic=True)),
+        *[(grid_name(day), partial(scenario_grid, panels, day)) for day in grid_days(subject)],
     ]
     for number, scenario in enumerate(subject.scenarios, start=1):
         name = file_name(number, scenario)
         days = [day for day, _ in telling_days(subject, scenario)]
         wanted += [
-            (f"{name}_3d.png", lambda scenario=scenario: over_time(panels, scenario)),
+            (f"{name}_3d.png", partial(over_time, panels, scenario)),
             (
                 f"{name}_slices.png",
-                lambda scenario=scenario, days=days: slices(
-                    views, scenario=scenario, day=[days[min(1, len(days) - 1)], days[-1]]
+                partial(
+                    slices, views, scenario=scenario, day=[days[min(1, len(days) - 1)], days[-1]]
                 ),
             ),
         ]
@@ -154,6 +186,21 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
     if progress is not None:
         progress(1.0, "pictures")
     return found
+
+
+def grid_days(subject: Subject) -> list[float]:
+    """Days at which all treatments are shown side by side, [day]; the last one at least."""
+    last = float(subject.results["field_time"].values[-1])
+    return [day for day in _GRID_DAYS if day <= last + 7.0] or [last]
+
+
+def grid_name(day: float) -> str:
+    """File name of the picture of all treatments on a day.
+
+    >>> grid_name(180.0)
+    'all_treatments_day_180.png'
+    """
+    return f"all_treatments_day_{day:.0f}.png"
 
 
 def file_name(number: int, scenario: str) -> str:

@@ -16,7 +16,7 @@ from twin.errors import InvalidInput
 from twin.results import RESEARCH_USE_ONLY, open_results
 from twin.storage import write_atomically
 from viz.html import Raw, data_table, image, nested, paragraph, section, text
-from viz.pictures import draw_all, file_name, find_twin
+from viz.pictures import draw_all, file_name, grid_days, grid_name, subject_with_twin
 from viz.report_sections import (
     limits_section,
     mesh_quality_rows,
@@ -48,6 +48,11 @@ _CONTENTS = {
     "assumptions": "Assumptions",
     "limits": "Limits",
     "reproduce": "Reproduce",
+}
+_TUMOUR_PARTS = {
+    "necrosis": "necrosis on day 0",
+    "enhancing": "enhancing tumour on day 0",
+    "flair": "FLAIR abnormality around it",
 }
 
 
@@ -95,7 +100,7 @@ def write_report(
         )
     results = open_results(results_folder)
     try:
-        subject = Subject(results, find_twin(results_folder, patient))
+        subject = subject_with_twin(results, results_folder, patient)
         drawn = _pictures(subject, pictures, progress)
         page = _page(subject, drawn, surrogate, what_if, _hashes(Path(results_folder)))
         write_atomically(target, lambda part: part.write_text(page, encoding="utf-8"))
@@ -139,7 +144,7 @@ def _page(
     comparisons = [compare(subject.results, case=case) for case in subject.cases]
     reference = comparisons[0]
     sections = [
-        question_section(subject, reference, _picture(drawn, "all_treatments.png")),
+        question_section(subject, reference, _picture(drawn, grid_name(grid_days(subject)[0]))),
         _patient_section(subject),
         scenarios_section(subject),
         results_section(
@@ -196,7 +201,7 @@ def _patient_section(subject: Subject) -> Raw:
         return section("patient", "The patient", data_table(rows))
     voxel_ml = float(np.linalg.norm(twin.grid.affine[:3, 0]) ** 3) / 1000.0
     tumour = {
-        f"{name}, by voxels": f"{structure.mask.sum() * voxel_ml:.1f} ml"
+        _TUMOUR_PARTS.get(name, name): f"{structure.mask.sum() * voxel_ml:.1f} ml"
         for name, structure in twin.structures.items()
         if structure.kind == "tumour"
     }
@@ -234,6 +239,10 @@ def _mesh_rows(twin: Twin) -> dict[str, object]:
 def _pictures_section(subject: Subject, drawn: Mapping[str, bytes]) -> Raw:
     parts = [
         _picture(drawn, "curves_log.png", "Softened volume of every treatment, logarithmic."),
+        *[
+            _picture(drawn, grid_name(day), "All treatments on one later day.")
+            for day in grid_days(subject)[1:]
+        ],
     ]
     for number, scenario in enumerate(subject.scenarios, start=1):
         name = file_name(number, scenario)

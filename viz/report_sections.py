@@ -334,6 +334,7 @@ def mesh_quality_rows(figures: dict[str, Any]) -> dict[str, object]:
     volumes = figures.get("label_volume_error", {})
     if volumes:
         rows["volume of each tissue against its voxels"] = ", ".join(
-            f"{name.replace('_', ' ')} {100 * error:+.1f} %" for name, error in volumes.items()
+            f"{name.replace('_', ' ')} {round(100 * error, 1) + 0.0:+.1f} %"
+            for name, error in volumes.items()
         )
     return rows

@@ -21,6 +21,8 @@ __all__ = ["DOSE_LEVEL", "Stage", "scene"]
 
 #: The dose surface is drawn at this fraction of the prescription, [1].
 DOSE_LEVEL = 0.95
+#: Distance by which the outer surface is moved outwards for display, [mm].
+_APART_MM = 0.7
 _REDRAWN = ("cavity", "dose", "caption")
 
 
@@ -47,18 +49,24 @@ class Stage:
         return self._once(("brain",), lambda: brain_surface(self.subject))
 
     def tumour(self, day: float, level: float, scenario: str, case: str | None = None) -> Any:
-        """Surface of the visible tumour density at `level` [1] on the kept day nearest `day`."""
+        """Surface of the visible tumour density at `level` [1] on the kept day nearest `day`.
+
+        Levels below the highest are drawn a little outside their place: along the
+        cortex all of them end at the same facets, which would flicker.
+        """
         subject = self.subject
-        return self._once(
-            ("tumour", subject.nearest_field_day(day), level, scenario, case),
-            lambda: level_surface(
-                subject.points,
-                subject.tissue_cells,
-                subject.density(day, scenario=scenario, case=case),
-                level,
-                smooth=True,
-            ),
-        )
+
+        def make() -> Any:
+            density = subject.density(day, scenario=scenario, case=case)
+            surface = level_surface(
+                subject.points, subject.tissue_cells, density, level, smooth=True
+            )
+            if surface.n_points and level < max(subject.thresholds.values()):
+                surface.points = surface.points + _APART_MM * surface.point_data["Normals"]
+            return surface
+
+        key = ("tumour", subject.nearest_field_day(day), level, scenario, case)
+        return self._once(key, make)
 
     def dose(self, scenario: str) -> Any | None:
         """Surface of 95 % of the prescription; None where the scenario gives no dose."""

@@ -17,6 +17,7 @@ from viz.palette import (
     threshold_name,
 )
 from viz.plane_sampling import ORIENTATIONS, MeshSampler, Plane, sample_voxels
+from viz.slice_marks import draw_scale_bar, halo, side_letters
 from viz.subject import Subject, subject_of
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class SliceViews:
             affine = np.asarray(subject.twin.grid.affine, float)
             values = sample_voxels(subject.twin.image, affine, plane.points).reshape(plane.shape)
             bright = values[values > 0]
-            top = np.percentile(bright, 99.5) if bright.size else 1.0
-            return np.clip(0.88 * values / top, 0.0, 1.0)
+            # Enhancing tumour may saturate; the rest of the brain keeps its contrast.
+            top = np.percentile(bright, 95.0) if bright.size else 1.0
+            return np.clip(0.8 * values / top, 0.0, 1.0)
         grey = np.zeros(len(subject.points))
         for number, name in subject.label_names.items():
             nodes = subject.cells[subject.cell_label == number].ravel()
@@ -132,7 +134,10 @@ class SliceViews:
             self._draw_dose(ax, orientation, name)
         self._draw_cavity(ax, orientation, name, day)
         density = self.on_plane(subject.density(day, scenario=name, case=case), orientation)
-        for threshold, level in subject.thresholds.items():
+        # The lower level first and wider, so that both are seen where they run together.
+        thresholds = list(subject.thresholds.items())
+        for place, (threshold, level) in reversed(list(enumerate(thresholds))):
+            width = 1.5 + 0.9 * place
             if density.max() > level:
                 outline = ax.contour(
                     plane.across,
@@ -140,9 +145,9 @@ class SliceViews:
                     density,
                     levels=[level],
                     colors=[THRESHOLD_COLOURS.get(threshold, "white")],
-                    linewidths=2.0,
+                    linewidths=width,
                 )
-                outline.set_path_effects(_halo(3.4))
+                outline.set_path_effects(halo(width + 1.2))
         ax.set_facecolor("black")
         ax.set_aspect("equal")
         ax.set_xticks([])
@@ -151,9 +156,9 @@ class SliceViews:
             spine.set_visible(False)
         self._frame(ax, orientation, zoom_mm)
         if letters:
-            _side_letters(ax, orientation)
+            side_letters(ax, orientation)
         if scale_bar:
-            _scale_bar(ax)
+            draw_scale_bar(ax)
         return ax
 
     def _frame(self, ax: Axes, orientation: str, zoom_mm: float | None) -> None:
@@ -177,7 +182,7 @@ class SliceViews:
         if dose is None or not prescription > 0:
             return
         shown = self.on_plane(dose, orientation, fluid=True)
-        wash = np.ma.masked_less(shown, 0.1 * prescription)
+        wash = np.ma.masked_less(shown, 0.2 * prescription)
         ax.imshow(
             wash,
             extent=(plane.across[0], plane.across[-1], plane.up[0], plane.up[-1]),
@@ -208,7 +213,7 @@ class SliceViews:
             labels = ax.clabel(lines, fmt=lambda gray: f"{gray:.3g} Gy", fontsize=7.5)
             for label in labels:
                 label.set_color("white")
-                label.set_path_effects(_halo(2.0))
+                label.set_path_effects(halo(2.0))
 
     def _draw_cavity(self, ax: Axes, orientation: str, scenario: str, day: float) -> None:
         subject, plane = self.subject, self.planes[orientation]
@@ -231,56 +236,6 @@ class SliceViews:
                     linewidths=1.4,
                     linestyles=":",
                 )
-
-
-def _halo(width: float) -> list[Any]:
-    """A dark edge, so that a line is seen over bright and dark tissue alike."""
-    from matplotlib import patheffects
-
-    return [patheffects.withStroke(linewidth=width, foreground="black", alpha=0.65)]
-
-
-def _side_letters(ax: Axes, orientation: str) -> None:
-    left, right, bottom, top = {
-        "axial": ("R", "L", "P", "A"),
-        "coronal": ("R", "L", "I", "S"),
-        "sagittal": ("A", "P", "I", "S"),
-    }[orientation]
-    for x, y, text in (
-        (0.03, 0.5, left),
-        (0.97, 0.5, right),
-        (0.5, 0.04, bottom),
-        (0.5, 0.96, top),
-    ):
-        ax.text(
-            x,
-            y,
-            text,
-            transform=ax.transAxes,
-            color="white",
-            ha="center",
-            va="center",
-            fontsize=10,
-            fontweight="bold",
-        )
-
-
-def _scale_bar(ax: Axes, length_mm: float = 20.0) -> None:
-    high, low = ax.get_xlim()
-    bottom, top = ax.get_ylim()
-    left = low + 0.05 * (high - low)
-    y = bottom + 0.05 * (top - bottom)
-    # The x axis runs from right to left: the bar ends at the viewer's right.
-    ax.plot([left, left + length_mm], [y, y], color="white", linewidth=2.5, solid_capstyle="butt")
-    ax.text(
-        left + length_mm / 2,
-        y + 0.02 * (top - bottom),
-        f"{length_mm:g} mm",
-        color="white",
-        ha="center",
-        va="bottom",
-        fontsize=8,
-    )
 
 
 def slices(

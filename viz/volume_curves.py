@@ -82,12 +82,14 @@ def curves(
         style: Any = styles[scenario]
         ax.plot(days, centre, label=scenario or "tumour", linewidth=1.9, zorder=3, **style)
         if spread and len(volumes) > 1:
+            for edge in (volumes.min(axis=0), volumes.max(axis=0)):
+                ax.plot(days, edge, color=style["color"], linewidth=0.6, alpha=0.55, zorder=2)
             ax.fill_between(
                 days,
                 volumes.min(axis=0),
                 volumes.max(axis=0),
                 color=style["color"],
-                alpha=0.10,
+                alpha=0.07,
                 linewidth=0,
                 zorder=1,
             )
