@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             progress=progress,
         )
     with output.progress("writing the report") as progress:
-        report = write_report(folder, target, patient=arguments.patient, progress=progress)
+        report = write_report(
+            folder, target, patient=arguments.patient, pictures=pictures, progress=progress
+        )
     output.result(
         "\n".join(["Pictures:", *(f"  {path}" for path in pictures), f"Report: {report}"]),
         {
