@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceViews", "slices"]
 
-#: Isodose lines are drawn at these fractions of the prescription, [1].
-ISODOSES = (0.5, 0.8, 0.95, 1.05)
+#: Isodose lines are drawn at these fractions of the prescription, the last of a boost too, [1].
+ISODOSES = (0.5, 0.8, 0.95)
 _RASTER_MM = 0.75
 _TISSUE_GREY = {"fluid": 0.12, "grey_matter": 0.55, "white_matter": 0.8}
 
@@ -182,6 +182,8 @@ class SliceViews:
         if dose is None or not prescription > 0:
             return
         shown = self.on_plane(dose, orientation, fluid=True)
+        boost = subject.boost(scenario)
+        top = 1.1 * max(prescription, boost)
         wash = np.ma.masked_less(shown, 0.2 * prescription)
         ax.imshow(
             wash,
@@ -189,15 +191,14 @@ class SliceViews:
             origin="lower",
             cmap=DOSE_MAP,
             vmin=0.0,
-            vmax=1.1 * prescription,
+            vmax=top,
             alpha=0.20,
             interpolation="bilinear",
         )
-        levels = [
-            fraction * prescription
-            for fraction in ISODOSES
-            if shown.max() > fraction * prescription
-        ]
+        wanted = [fraction * prescription for fraction in ISODOSES]
+        if boost > 0:
+            wanted.append(ISODOSES[-1] * boost)
+        levels = [level for level in wanted if shown.max() > level]
         if levels:
             lines = ax.contour(
                 plane.across,
@@ -206,7 +207,7 @@ class SliceViews:
                 levels=levels,
                 cmap=DOSE_MAP,
                 vmin=0.0,
-                vmax=1.1 * prescription,
+                vmax=top,
                 linewidths=0.9,
                 linestyles="--",
             )

@@ -194,6 +194,13 @@ class Subject:
             return float(np.nansum(self.select("fraction_dose", scenario=scenario).values))
         return 0.0
 
+    def boost(self, scenario: str) -> float:
+        """Total dose of the simultaneous boost of a scenario, [Gy]; 0 where there is none."""
+        doses = [
+            course.boost_total_dose_gy or 0.0 for course in self.regimen(scenario).radiotherapy
+        ]
+        return max(doses, default=0.0)
+
     def fraction_days(self, scenario: str) -> NDArray[np.float64]:
         """Days of the fractions of a scenario, [day], shape (fraction,)."""
         if "fraction_day" in self.results.variables:
