@@ -70,7 +70,7 @@ class Comparison:
 
         return as_text(self)
 
-    def as_text(self, width: int = 110) -> str:
+    def as_text(self, width: int = 120) -> str:
         """The comparison as text of `width` columns."""
         from scenarios.comparison_text import as_text
 

@@ -28,16 +28,18 @@ def with_error(value: float, error: float) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def days_text(day: float, horizon_day: float) -> str:
-    """A time, or that it lies beyond the horizon.
+def days_text(day: float, horizon_day: float, error: float = 0.0) -> str:
+    """A time with its error, or that it lies beyond the horizon.
 
-    >>> days_text(123.4, 540.0), days_text(math.inf, 540.0)
-    ('123 d', '> 540 d')
+    >>> days_text(123.4, 540.0, 2.2), days_text(123.4, 540.0), days_text(math.inf, 540.0)
+    ('123 ± 2 d', '123 d', '> 540 d')
     """
-    return f"{day:.0f} d" if math.isfinite(day) else f"> {horizon_day:g} d"
+    if not math.isfinite(day):
+        return f"> {horizon_day:g} d"
+    return f"{day:.0f} ± {error:.0f} d" if round(error) else f"{day:.0f} d"
 
 
-def as_text(comparison: Comparison, *, width: int = 110) -> str:
+def as_text(comparison: Comparison, *, width: int = 120) -> str:
     """The comparison as text: volumes, response, organs, differences, ranking, notes."""
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, legacy_windows=False)
@@ -59,7 +61,7 @@ def as_text(comparison: Comparison, *, width: int = 110) -> str:
 
 def _table(title: str) -> Table:
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("scenario", overflow="fold", ratio=2)
+    table.add_column("scenario", overflow="fold", min_width=28)
     return table
 
 
@@ -69,9 +71,9 @@ def _volumes(comparison: Comparison) -> Table:
     table = _table(f"Visible volume [ml] with its numerical error, case {comparison.case!r}")
     for head in heads:
         table.add_column(Text(head.replace(" volume", "").replace(" [ml]", "")), justify="right")
-    for name, row in frame.iterrows():
+    for number, (name, row) in enumerate(frame.iterrows(), start=1):
         cells = [with_error(row[h], row[h.replace(" [ml]", " error [ml]")]) for h in heads]
-        table.add_row(Text(str(name)), *cells)
+        table.add_row(Text(f"{number} {name}"), *cells)
     return table
 
 
@@ -80,48 +82,55 @@ def _response(comparison: Comparison) -> Table:
     labels = [name.removesuffix(" nadir [ml]") for name in frame if name.endswith(" nadir [ml]")]
     table = _table(f"Response, case {comparison.case!r}")
     for label in labels:
-        table.add_column(Text(f"{label} nadir [ml]"), justify="right")
-        table.add_column("on day", justify="right")
+        table.add_column(Text(f"{label} nadir [ml] (day)"), justify="right")
         table.add_column(Text(f"{label} progression"), justify="right")
-    for name, row in frame.iterrows():
+    for number, (name, row) in enumerate(frame.iterrows(), start=1):
         cells = []
         for label in labels:
             cells += [
-                f"{row[f'{label} nadir [ml]']:.2f}",
-                f"{row[f'{label} nadir day [d]']:.0f}",
-                days_text(row[f"{label} progression [d]"], comparison.horizon_day),
+                f"{row[f'{label} nadir [ml]']:.2f} ({row[f'{label} nadir day [d]']:.0f})",
+                days_text(
+                    row[f"{label} progression [d]"],
+                    comparison.horizon_day,
+                    row[f"{label} progression error [d]"],
+                ),
             ]
-        table.add_row(Text(str(name)), *cells)
+        table.add_row(Text(f"{number} {name}"), *cells)
     return table
 
 
 def _organs(comparison: Comparison) -> Table:
+    """Organs as rows and arms, by their numbers, as columns: there are often more organs."""
     frame = comparison.organs
     organs = [name.removesuffix(" mean [Gy EQD2]") for name in frame if " mean [" in name]
-    table = _table("Organs at risk, EQD2 [Gy]: mean / D0.03cc (geometric dose: lower bounds)")
+    title = (
+        "Organs at risk, EQD2 [Gy] as mean / D0.03cc, by scenario (geometric dose: lower bounds)"
+    )
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("organ")
+    for number, _ in enumerate(frame.index, start=1):
+        table.add_column(str(number), justify="right")
     for organ in organs:
-        table.add_column(Text(organ), justify="right")
-    for name, row in frame.iterrows():
         cells = [
             f"{row[f'{organ} mean [Gy EQD2]']:.1f} / {row[f'{organ} D0.03cc [Gy EQD2]']:.1f}"
-            for organ in organs
+            for _, row in frame.iterrows()
         ]
-        table.add_row(Text(str(name)), *cells)
+        table.add_row(Text(organ), *cells)
     return table
 
 
 def _rankings(comparison: Comparison) -> list[Table]:
     if not comparison.rankings:
         return []
-    table = _table("Rank over all cases (1 is best; equal ranks are ties)")
+    table = _table("Rank over all cases (1 is best, = is tied with another)")
     for one in comparison.rankings:
         table.add_column(Text(one.endpoint), justify="right")
-    for name in comparison.table.index:
+    for number, name in enumerate(comparison.table.index, start=1):
         cells = []
         for one in comparison.rankings:
             tie = " =" if one.tied_with[name] else ""
             cells.append(f"{one.ranks[name]}{tie}")
-        table.add_row(Text(str(name)), *cells)
+        table.add_row(Text(f"{number} {name}"), *cells)
     return [table]
 
 

@@ -70,19 +70,17 @@ def default_endpoints(results: xr.Dataset) -> list[Endpoint]:
     found = []
     if "flair" in thresholds:
         found += [
-            Endpoint(f"FLAIR volume at {day:g} d", "tumour_volume_soft", "flair", day)
+            Endpoint(f"FLAIR volume, {day:g} d", "tumour_volume_soft", "flair", day)
             for day in (180.0, 365.0)
             if day in days
         ]
     if "t1gd" in thresholds:
         found.append(
-            Endpoint(
-                "time to progression, T1Gd", "time_to_progression", "t1gd", larger_is_better=True
-            )
+            Endpoint("T1Gd progression", "time_to_progression", "t1gd", larger_is_better=True)
         )
     last = max(day for day in days)
     day = 365.0 if 365.0 in days else last
-    found.append(Endpoint(f"tumour burden at {day:g} d", "tumour_burden", day=day))
+    found.append(Endpoint(f"tumour burden, {day:g} d", "tumour_burden", day=day))
     return found
 
 

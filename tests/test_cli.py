@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -315,6 +316,32 @@ def test_killed_and_resumed_on_the_command_line(home, tmp_path, capsys):
         assert (folder / name).read_text() == (tmp_path / "whole" / name).read_text()
     with open_results(folder) as resumed, open_results(tmp_path / "whole") as whole:
         assert resumed.load().identical(whole.load())
+
+
+def test_interrupted_run_stops_at_once_and_says_how_to_go_on(home, tmp_path):
+    study = tmp_path / "study.toml"
+    study.write_text(
+        STUDY.replace('"built"', json.dumps(str(home / "built"))).replace("21 day", "3000 day")
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "viz.cli", "run", study, "-o", tmp_path / "r", "--quiet"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "r" / "runs").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.startswith("twin: Interrupted")
+    assert "--resume" in err
+    assert err.count("\n") == 1
 
 
 def runs_in(folder):

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from scenarios.comparison import compare
     from scenarios.run import run_study
     from scenarios.study_file import read_study
-    from twin.errors import InvalidInput
+    from twin.errors import InvalidInput, TherapyTwinError
     from viz.export import check_interval, export_vtu, export_xdmf
 
     begin = time.perf_counter()
@@ -76,17 +76,22 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     from solvers.finite_element import FiniteElementSolver
 
-    with output.progress("simulating") as progress:
-        outcome = run_study(
-            study,
-            patient,
-            FiniteElementSolver(),
-            folder,
-            resume=arguments.resume,
-            threads=arguments.threads,
-            progress=progress,
-            patient=os.path.relpath(patient_path, folder),
-        )
+    try:
+        with output.progress("simulating") as progress:
+            outcome = run_study(
+                study,
+                patient,
+                FiniteElementSolver(),
+                folder,
+                resume=arguments.resume,
+                threads=arguments.threads,
+                progress=progress,
+                patient=os.path.relpath(patient_path, folder),
+            )
+    except KeyboardInterrupt:
+        raise TherapyTwinError(
+            "Interrupted; the runs that were finished are kept, go on with --resume."
+        ) from None
     exported = export_xdmf(outcome.results, folder)
     if arguments.vtu is not None:
         for scenario in map(str, outcome.results["scenario"].values):
