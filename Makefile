@@ -21,18 +21,20 @@ help:
 setup:
 	@tools/setup.sh
 
-# The main job, one command a line; each is shown before it runs.
+# The main job, one command a line; each is shown before it runs. What is finished is not run again.
 define DEMO
-$(TWIN) init --example glioblastoma demo
 $(TWIN) run demo/study.toml -o demo/results
 $(TWIN) train demo/study.toml -o demo/model
 $(TWIN) whatif demo/model --set radiotherapy.fractions=25
 $(TWIN) compare demo/results
-$(TWIN) report demo/results -o demo/report
+$(TWIN) report demo/results -o demo/report.html --pictures demo/pictures
 endef
 export DEMO
 
-demo: setup
+demo/study.toml: | setup
+	$(TWIN) init --example glioblastoma demo
+
+demo: demo/study.toml
 	@set -e; while read -r line; do echo; echo "\$$ $$line"; $$line </dev/null; done <<<"$$DEMO"
 
 test: setup
@@ -42,7 +44,7 @@ test-slow: setup
 	@$(PYTEST) -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
 
 bench: setup
-	@$(ONE_THREAD) $(PYTHON) -m pytest tests/benchmarks -o addopts= -o norecursedirs=".*" -s $(ARGS)
+	@$(ONE_THREAD) $(PYTHON) -m pytest tests/benchmarks -s -o addopts= -o norecursedirs=".*" -o python_files="bench_*.py" $(ARGS)
 
 lint:
 	@tools/setup.sh dev
