@@ -21,8 +21,8 @@ def travel_distance(
     """Shortest way to each node through active elements, weighted by slowness, [mm], shape (node,).
 
     Shortest paths over edges and over pairs of edges (about sixty directions
-    a node, so a straight way is overestimated by 2 % at most on a regular
-    lattice); infinite where there is no way.
+    a node; on the patient lattice a straight way is overestimated by 3.5 % in
+    the mean and by 6 % at most); infinite where there is no way.
 
     Parameters
     ----------
