@@ -102,7 +102,7 @@ def test_eigenmodes_of_a_box_decay_with_second_order_in_space():
     decay = np.exp(-diffusivity * (wave @ wave) * days)
     assert 0.05 < decay < 0.6
     errors, sizes = [], []
-    for n in (5, 8, 11, 15):
+    for n in (6, 8, 12, 16):
         mesh = box_mesh(SIDES, (n, n, n))
         assert len(mesh.points) < 5000
         mode = np.cos(mesh.points * wave).prod(axis=1)
@@ -221,7 +221,7 @@ def test_clipping_is_needed_on_a_moved_lattice(moved):
     clipped = operators.diffusion(even, everywhere(mesh))
     assert diffused(clipped, spike, 4.0, 0.5).min() >= 0.0
     full = operators.diffusion(even, everywhere(mesh), clip=False)
-    with pytest.raises(NotConverged, match="density fell to -"):
+    with pytest.raises(NotConverged, match="density fell"):
         diffused(full, spike, 4.0, 0.5)
 
 
@@ -250,7 +250,8 @@ def test_travel_distance_goes_straight_through_tissue_and_around_fluid():
     target = np.argmin(np.linalg.norm(mesh.points - [12.0, 0.0, 0.0], axis=1))
     # over the wall's end: corners (6, 8) and (7, 8)
     shortest = np.hypot(6, 8) + 1.0 + np.hypot(5, 8)
-    assert shortest <= around[target] <= 1.05 * shortest
+    # steps over two edges may cut a corner of the wall
+    assert 0.97 * shortest <= around[target] <= 1.05 * shortest
     slower = travel_distance(mesh, 2.0 * ones, everywhere(mesh), start)
     np.testing.assert_allclose(slower, 2.0 * way, rtol=1e-6, atol=1e-6)
     nowhere = travel_distance(mesh, ones, mesh.points[mesh.cells][:, :, 0].max(1) < 3.5, start)
