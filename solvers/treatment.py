@@ -60,7 +60,9 @@ class Treatment:
         if self._kinetics is None or self._kill == 0.0:
             return np.zeros(len(times) - 1)
         exposure = self._kinetics.exposure(self._drug, times)
-        return self._kill * np.diff(exposure) / np.diff(times)
+        length = np.diff(times)  # 0 where an event and a grid point differ in the last bit
+        mean = np.divide(np.diff(exposure), length, out=np.zeros_like(length), where=length > 0)
+        return self._kill * mean
 
     def total_dose(self) -> NDArray[np.float64]:
         """Physical dose of all courses together at the nodes, [Gy], shape (node,)."""

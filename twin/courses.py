@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -162,7 +161,7 @@ class Temozolomide:
         days = self._radiotherapy_days(calendar, others)
         first, last = days[0], days[-1]
         doses: list[Event] = []
-        length = min(int(math.floor(last - first)) + 1, self.max_concurrent_days)
+        length = min(round(last - first) + 1, self.max_concurrent_days)
         if self.concurrent_mg_m2 > 0:
             doses += [
                 DrugDose(first + k, "temozolomide", self.concurrent_mg_m2) for k in range(length)
@@ -180,7 +179,7 @@ class Temozolomide:
     def describe(self, calendar: Calendar, others: Sequence[Course]) -> str:
         """The course in one plain sentence."""
         days = self._radiotherapy_days(calendar, others)
-        length = min(int(math.floor(days[-1] - days[0])) + 1, self.max_concurrent_days)
+        length = min(round(days[-1] - days[0]) + 1, self.max_concurrent_days)
         text = (
             f"Temozolomide: {self.concurrent_mg_m2:g} mg/m2 daily, weekends included, for {length} "
             f"days from {calendar.text(days[0])}"
