@@ -4,6 +4,8 @@ Expected values with an id come from the project's table of reference values
 (40 digits by mpmath, cross-checked by scipy).
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from box_meshes import box_mesh, observed_order
@@ -424,7 +426,8 @@ def test_exposure_is_the_area_under_the_concentration(kinetics):
         )
 
     for day in (0.0, 0.4, 0.45, 1.0, 1.4, 1.5, 2.2):
-        area, _ = quad(plasma, 0.0, 24 * day, points=[24 * 0.4, min(24 * 1.4, 24 * day)], limit=200)
+        borders = [0.0, *(24 * given_at for given_at in (0.4, 1.4) if given_at < day), 24 * day]
+        area = sum(quad(plasma, a, b)[0] for a, b in itertools.pairwise(borders))
         assert float(kinetics.exposure(given, day)) == pytest.approx(area, rel=1e-7, abs=1e-9)
     assert float(kinetics.exposure(given[:1], 60.0)) == pytest.approx(15.0)  # pk.bolus_AUC_inf
 
