@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scenarios.mesh_error import edge_near_tumour
+from solvers.mesh_error import edge_near_tumour
 
 if TYPE_CHECKING:
     from scenarios.study import Case, Study

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios import mesh_error, metrics, organs
+from scenarios import organs
+from solvers import mesh_error
+from twin import response
 from twin.results import (
     DENSITY_STEP,
     DOSE_STEP,
@@ -131,10 +133,10 @@ def _response(
         start = study.assessed_from(scenario, twin)
         for place in np.ndindex(shape[1:]):
             curve = volume[(i, *place)]
-            lowest = metrics.nadir(times, curve, start_day=start)
+            lowest = response.nadir(times, curve, start_day=start)
             least[(i, *place)], day[(i, *place)] = lowest.volume_mm3, lowest.day
-            reached[(i, *place)] = metrics.time_to_progression(times, curve, start_day=start)
-            reached_coarse[(i, *place)] = metrics.time_to_progression(
+            reached[(i, *place)] = response.time_to_progression(times, curve, start_day=start)
+            reached_coarse[(i, *place)] = response.time_to_progression(
                 times, coarse_volume[(i, *place)], start_day=start
             )
     dims = ("scenario", "case", "threshold")
@@ -213,6 +215,6 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: Edges) -> dict[st
         "edge_near_tumour_mm": edges.fine_mm,
         "coarse_edge_near_tumour_mm": edges.coarse_mm,
         "numerical_error_rule": mesh_error.RULE,
-        "progression_rule": metrics.PROGRESSION_RULE,
+        "progression_rule": response.PROGRESSION_RULE,
         "organ_caveat": organs.CAVEAT,
     }

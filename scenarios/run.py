@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scenarios.gather import Edges, gather
-from scenarios.mesh_error import edge_near_tumour, two_mesh_error
 from scenarios.results_folder import ResultsFolder
 from scenarios.study import Study
+from solvers.mesh_error import edge_near_tumour, two_mesh_error
 from twin.errors import InvalidInput
 from twin.protocol import Save
 from twin.results import open_results

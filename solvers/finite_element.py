@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solvers.growth import GrowthRates, LogisticGrowth
+from solvers.mesh_error import with_two_mesh_error
 from solvers.output import Recorder
 from solvers.prepared import Prepared, prepare
 from solvers.stepping import plan_steps
@@ -125,8 +126,6 @@ class FiniteElementSolver:
                 progress((done + 1) / len(outputs), f"day {day:g}")
         dataset = recorder.dataset(regimen, self.options(), run.treatment.total_dose())
         if error_bars:
-            from solvers.mesh_error import with_two_mesh_error
-
             coarse = self.solve(
                 twin.on_coarse_mesh(), regimen, times, save=replace(save, fields_at=())
             )

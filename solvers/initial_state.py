@@ -8,7 +8,7 @@ threshold and the FLAIR outline where it crosses the lower one:
 - inside the enhancing outline the settled front goes on inwards at its own width;
 - between the outlines it is stretched so that it meets both of them;
 - outside FLAIR it falls as ``exp(-s/w)``, s the way through tissue from the outline;
-- what is necrotic begins as dead tissue.
+- what is necrotic begins as dead tissue: the nodes with necrosis on every side.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["at_nodes", "initial_state", "outline_distances", "settled_front", "settled_state"]
 
 Profile = Literal["settled", "step"]
-NECROSIS_EDGE_MM = 2.0
 
 
 @functools.lru_cache(maxsize=1)
@@ -65,15 +64,12 @@ def outline_distances(twin: Twin) -> dict[str, NDArray[np.float64]]:
     """Signed distances of every node to the outlines, [mm], shape (node,), negative inside.
 
     "core" is the enhancing outline (with the necrosis in it), "whole" the outer
-    edge of the FLAIR abnormality, "necrosis" the necrotic centre.
+    edge of the FLAIR abnormality.
     """
     result = {}
-    for key, name in (("core", "core"), ("whole", "whole tumour"), ("necrosis", "necrosis")):
+    for key, name in (("core", "core"), ("whole", "whole tumour")):
         mask = structure_mask(twin, name)
         if not mask.any():
-            if key == "necrosis":
-                result[key] = np.full(len(twin.mesh.points), np.inf)
-                continue
             raise InvalidInput(
                 f"The segmentation has no {name}; the initial state needs it outlined."
             )
@@ -102,8 +98,9 @@ def initial_state(
     parameters : ParameterSet
         D, rho and the thresholds; other ones rebuild the state under the same outlines.
     distances : dict
-        "core", "whole", "necrosis" as `outline_distances` gives them, and "beyond",
-        the way through tissue from the FLAIR outline, [mm], shape (node,).
+        "core" and "whole" as `outline_distances` gives them; "beyond", the way through
+        tissue from the FLAIR outline, [mm]; "necrotic", 1 where all is necrosis and 0
+        elsewhere. Each of shape (node,).
     profile : {"settled", "step"}
         "step" fills the enhancing outline above its threshold and the FLAIR
         abnormality above its own, with nothing outside; for comparison only.
@@ -146,12 +143,12 @@ def settled_state(
 def _with_necrosis(
     viable: NDArray[np.float64], distances: dict[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    """The necrotic share set apart; an edge of 2 mm keeps its volume whatever the mesh."""
-    dead_share = np.clip(0.5 - distances["necrosis"] / NECROSIS_EDGE_MM, 0.0, 1.0)
+    """What is necrotic set apart from what lives, node by node, so that no node holds both."""
+    dead = distances["necrotic"] > 0
     return {
-        "viable": viable * (1.0 - dead_share),
+        "viable": np.where(dead, 0.0, viable),
         "dead": np.zeros_like(viable),
-        "necrosis": viable * dead_share,
+        "necrosis": np.where(dead, viable, 0.0),
     }
 
 

@@ -6,12 +6,22 @@ import math
 
 import numpy as np
 
-from twin.compiled import compiled
+from twin.compiled import compiled, compiled_sums
 
-__all__ = ["legendre_coefficients", "react", "stage", "stages_needed", "survive"]
+#: A density below this is an error, not rounding.
+NEGATIVE_TOLERANCE = -1e-12
+
+__all__ = [
+    "NEGATIVE_TOLERANCE",
+    "legendre_coefficients",
+    "react",
+    "react_at_length",
+    "stage",
+    "stages_needed",
+    "survive",
+]
 
 
-@compiled
 def react(viable, dead, necrosis, tau, rate, clearance, kill):
     """Growth, drug kill and clearance over `tau`, in place.
 
@@ -19,43 +29,63 @@ def react(viable, dead, necrosis, tau, rate, clearance, kill):
     crowding by dead tissue replaced by its mean over the step: a Bernoulli
     equation, solved exactly; the whole is second order in `tau`.
 
-    Returns the smallest viable density, before anything is done about it.
+    Returns how many viable densities lay below `NEGATIVE_TOLERANCE` or were not numbers.
     """
-    decay = math.exp(-clearance * tau)
-    half_decay = math.exp(-0.5 * clearance * tau)
-    mean_decay = (
-        1.0 if clearance * tau < 1e-12 else -math.expm1(-clearance * tau) / (clearance * tau)
+    product = clearance * tau
+    decays = (
+        math.exp(-product),
+        math.exp(-0.5 * product),
+        1.0 if product < 1e-12 else -math.expm1(-product) / product,
     )
-    smallest = 0.0
+    loop = _react_briefly if (rate + kill) * tau < 0.03 else react_at_length
+    return loop(viable, dead, necrosis, tau, rate, kill, *decays)
+
+
+@compiled_sums
+def _react_briefly(viable, dead, necrosis, tau, rate, kill, decay, half_decay, mean_decay):
+    """The reaction where its exponents are small, without a branch.
+
+    exp(x) by its diagonal Pade approximant of order 3: to rounding for |x| < 0.06.
+    ``ln(1 + z)`` of the drug's kill by its series of order 8.
+    """
+    wrong = 0
     for i in range(viable.shape[0]):
-        u = viable[i]
-        d = dead[i]
-        if u == 0.0:
-            if d != 0.0:
-                dead[i] = d * decay
-            continue
-        if u < smallest:
-            smallest = u
+        u, d = viable[i], dead[i]
+        wrong += not u >= NEGATIVE_TOLERANCE
+        crowd = necrosis[i] + d * mean_decay + 0.5 * tau * kill * u
+        x = (rate * (1.0 - crowd) - kill) * tau
+        square = x * x
+        even = 1.0 + square * (1.0 / 10.0)
+        share = 0.5 + square * (1.0 / 120.0)
+        below = 1.0 / (even - x * share)
+        integral = 2.0 * tau * share * below * u
+        z = rate * integral
+        viable[i] = u * (even + x * share) * below / (1.0 + z)
+        series = 1.0 + z * (
+            -1 / 2 + z * (1 / 3 + z * (-1 / 4 + z * (1 / 5 + z * (-1 / 6 + z / 7))))
+        )
+        dead[i] = d * decay + kill * integral * series * half_decay
+    return wrong
+
+
+@compiled
+def react_at_length(viable, dead, necrosis, tau, rate, kill, decay, half_decay, mean_decay):
+    """The reaction for a step of any length."""
+    wrong = 0
+    for i in range(viable.shape[0]):
+        u, d = viable[i], dead[i]
+        wrong += not u >= NEGATIVE_TOLERANCE
         crowd = necrosis[i] + d * mean_decay + 0.5 * tau * kill * u
         a = rate * (1.0 - crowd) - kill
         x = a * tau
-        if -0.04 < x < 0.04:  # exp(x) by its diagonal Pade approximant, exact to rounding here
-            even = 1.0 + x * x * (1.0 / 10.0)
-            share = 0.5 + x * x * (1.0 / 120.0)
-            below = 1.0 / (even - x * share)
-            factor = (even + x * share) * below
-            integral = 2.0 * tau * share * below
-        else:
-            factor = math.exp(x)
-            integral = math.expm1(x) / a
-        q = 1.0 + rate * u * integral
-        viable[i] = u * factor / q
-        if kill > 0.0:
-            killed = kill * math.log1p(q - 1.0) / rate if rate > 0.0 else kill * u * integral
-            dead[i] = d * decay + killed * half_decay
-        elif d != 0.0:
-            dead[i] = d * decay
-    return smallest
+        integral = tau if abs(x) < 1e-15 else math.expm1(x) / a
+        z = rate * u * integral
+        viable[i] = u * math.exp(x) / (1.0 + z)
+        killed = kill * u * integral
+        if rate > 0.0 and kill > 0.0:
+            killed = kill * math.log1p(z) / rate
+        dead[i] = d * decay + killed * half_decay
+    return wrong
 
 
 @compiled
@@ -67,7 +97,7 @@ def survive(viable, dead, surviving):
         dead[i] += killed
 
 
-@compiled
+@compiled_sums
 def stage(
     indptr, indices, weights, inverse_mass, latest, before, start, slope, result,
     mu, nu, mu_tau, gamma_tau,

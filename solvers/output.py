@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from solvers.growth import LogisticGrowth
 from solvers.prepared import Prepared
 from solvers.volumes import VisibleVolumes
+from twin.errors import NotConverged
 from twin.patient import Twin
 from twin.protocol import checked_thresholds
 from twin.regimen import Regimen
 from twin.results import RESEARCH_USE_ONLY, describe_variables
 
 __all__ = ["Recorder", "run_dataset"]
+
+#: By this much a step's error of second order may carry the total density past 1.
+ABOVE_ONE_TOLERANCE = 1e-3
 
 
 class Recorder:
@@ -55,6 +59,7 @@ class Recorder:
                 mass,
                 list(self.thresholds.values()),
                 self._softness,
+                points=mesh.points,
             )
         return self._meters[removed]
 
@@ -67,6 +72,11 @@ class Recorder:
     ) -> None:
         """Write down the state at `day`."""
         visible = growth.visible()
+        if not visible.max(initial=0.0) <= 1.0 + ABOVE_ONE_TOLERANCE:
+            raise NotConverged(
+                f"The density reached {visible.max():.4g} of the carrying capacity on day {day:g}; "
+                "it cannot pass 1: choose a smaller step."
+            )
         if day in self._wanted:
             k = self._wanted[day]
             self._volumes[:, :, k] = self._meter(mass, removed).measure(visible)

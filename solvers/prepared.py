@@ -27,6 +27,8 @@ __all__ = ["Prepared", "prepare"]
 #: Tissues through which no tumour spreads: nothing flows across their boundary.
 BARRIERS = ("fluid",)
 GREY = ("grey_matter",)
+#: Tissue into which no cell migrates (assumed: there is neither room nor supply).
+NO_MIGRATION = ("necrosis",)
 
 
 class Prepared:
@@ -61,6 +63,14 @@ class Prepared:
             active &= ~self.removed_cells(name)
         return active
 
+    def living_nodes(self) -> NDArray[np.bool_]:
+        """Nodes that touch an element in which the tumour can live, shape (node,)."""
+
+        def make() -> NDArray[np.bool_]:
+            return self.operators.lumped_mass(self.active_cells()) > 0
+
+        return self._remember("living", make)
+
     def removed_cells(self, structure: str) -> NDArray[np.bool_]:
         """Elements whose centre lies in a structure, shape (cell,)."""
 
@@ -80,10 +90,9 @@ class Prepared:
 
     def diffusivity(self, parameters: ParameterSet) -> NDArray[np.float64]:
         """Diffusivity of each element, [mm2/day], shape (cell,)."""
-        grey = self.twin.mesh.cells_labelled(*GREY)
-        return np.where(
-            grey, parameters.value("diffusivity_grey"), parameters.value("diffusivity_white")
-        )
+        mesh, white = self.twin.mesh, parameters.value("diffusivity_white")
+        value = np.where(mesh.cells_labelled(*GREY), parameters.value("diffusivity_grey"), white)
+        return np.where(mesh.cells_labelled(*NO_MIGRATION), 0.0, value)
 
     def diffusion(
         self, parameters: ParameterSet, removed: tuple[str, ...] = (), *, clip: bool = True
@@ -128,7 +137,11 @@ class Prepared:
         whole = found["whole"]
         start = np.where(whole <= reach, np.maximum(whole, 0.0), np.inf)
         beyond = travel_distance(mesh, slowness, self.active_cells(), start)
-        return {**found, "beyond": beyond}
+        necrotic = np.zeros(len(mesh.points))
+        dead = mesh.cells_labelled(*NO_MIGRATION)
+        necrotic[mesh.cells[dead].ravel()] = 1.0
+        necrotic[mesh.cells[~dead].ravel()] = 0.0
+        return {**found, "beyond": beyond, "necrotic": necrotic}
 
     def initial_state(
         self, parameters: ParameterSet, profile: str = "settled"
@@ -139,20 +152,27 @@ class Prepared:
             self.distances(parameters),
             profile=profile,  # type: ignore[arg-type]
         )
-        lives = self.operators.lumped_mass(self.active_cells()) > 0
+        lives = self.living_nodes()
         return {name: np.where(lives, values, 0.0) for name, values in state.items()}
 
     def dose_map(self, course: Radiotherapy) -> DoseMap:
         """The dose of one course on the twin's grid."""
-        key = ("map", replace(course, start_day=0.0))
-        return self._remember(key, lambda: dose_maps(self.twin, Regimen(course))[0])
+        return dose_maps(self.twin, Regimen(course))[0]
 
     def dose_at_nodes(self, course: Radiotherapy) -> NDArray[np.float64]:
-        """Total dose of one course at the nodes, [Gy], shape (node,)."""
-        key = ("dose", replace(course, start_day=0.0))
-        return self._remember(
-            key, lambda: np.maximum(at_nodes(self.twin, self.dose_map(course).total_gy), 0.0)
-        )
+        """Total dose of one course at the nodes, [Gy], shape (node,).
+
+        Without a boost the dose of another prescription is the same map, scaled.
+        """
+        key = replace(course, start_day=0.0, weekdays_only=True)
+        scale = 1.0
+        if course.boost_target is None:
+            scale, key = course.total_dose_gy, replace(key, total_dose_gy=1.0, fractions=1)
+
+        def make() -> NDArray[np.float64]:
+            return np.maximum(at_nodes(self.twin, self.dose_map(key).total_gy), 0.0)
+
+        return scale * self._remember(("dose", key), make)
 
 
 def _identity(twin: Twin) -> Hashable:

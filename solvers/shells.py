@@ -12,6 +12,7 @@ closure makes up for (`solvers.surrogate`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from solvers.growth import GrowthRates
 from solvers.initial_state import settled_state
-from solvers.kernels import react
+from solvers.kernels import react_at_length
 from solvers.pharmacokinetics import OneCompartment
 from solvers.prepared import Prepared
 from solvers.stepping import plan_steps
@@ -193,9 +194,12 @@ def _march(
         living[0, j] = viable[j]
     for s in range(taus.shape[0]):
         half = 0.5 * taus[s]
-        react(viable, dead, necrosis, half, rate, clearance, kill[s, 0])
+        product = clearance * half
+        decay, half_decay = math.exp(-product), math.exp(-0.5 * product)
+        mean = (1.0 - decay) / product
+        react_at_length(viable, dead, necrosis, half, rate, kill[s, 0], decay, half_decay, mean)
         viable[:] = np.dot(propagators[which[s]], viable)
-        react(viable, dead, necrosis, half, rate, clearance, kill[s, 1])
+        react_at_length(viable, dead, necrosis, half, rate, kill[s, 1], decay, half_decay, mean)
         if applied[s] > 0:
             for j in range(viable.shape[0]):
                 killed = viable[j] * (1.0 - survival[applied[s], j])
@@ -231,9 +235,7 @@ def front_place(distances: dict[str, NDArray[np.float64]]) -> NDArray[np.float64
     return np.where(np.isfinite(place), place, PLACE_KNOTS_MM[-1])
 
 
-def build_shells(
-    prepared: Prepared, parameters: ParameterSet, course: Radiotherapy
-) -> ShellModel:
+def build_shells(prepared: Prepared, parameters: ParameterSet, course: Radiotherapy) -> ShellModel:
     """Project a twin's finite-element problem on its shells.
 
     Parameters

@@ -11,6 +11,7 @@ from solvers.dose_response import surviving_fraction
 from solvers.pharmacokinetics import OneCompartment
 from solvers.prepared import Prepared
 from twin.courses import Radiotherapy
+from twin.errors import InvalidInput
 from twin.events import Fraction
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
@@ -42,7 +43,8 @@ class Treatment:
         """Share of the cells that survive one fraction, shape (node,)."""
         if fraction.course not in self._surviving:
             course = self._regimen.courses[fraction.course]
-            assert isinstance(course, Radiotherapy)
+            if not isinstance(course, Radiotherapy):
+                raise InvalidInput(f"Course {fraction.course} of the regimen is no radiotherapy.")
             dose = self._prepared.dose_at_nodes(course) / course.fractions
             self._surviving[fraction.course] = surviving_fraction(
                 dose,

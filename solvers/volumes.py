@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from twin.compiled import compiled
+from twin.compiled import compiled_sums
 from twin.errors import InvalidInput
 
 __all__ = ["TABLE_TOP", "VisibleVolumes", "softened_table", "softened_visibility", "volume_above"]
 
 TABLE_SIZE = 8192
+BLOCK_CELLS = 64
 TABLE_TOP = 1.25
 
 
@@ -40,7 +41,7 @@ def softened_visibility(density, threshold: float, softness: float):
     return (ndtr((np.asarray(density, np.float64) - threshold) / softness) - none) / (1.0 - none)
 
 
-@compiled
+@compiled_sums
 def _above(a, b, c, d, level):
     """Share of a tetrahedron in which a linear function with these corner values exceeds `level`."""
     count = int(a > level) + int(b > level) + int(c > level) + int(d > level)
@@ -72,38 +73,95 @@ def _above(a, b, c, d, level):
     return ac * ad + bc * bd * (1.0 - ad) + bc * ad * (1.0 - ac)
 
 
-@compiled
-def _cut(cells, volume, density, levels, flags, total):
-    """Add up, for each level, the volume above it; `cells` are the active ones.
+@compiled_sums
+def _cut(cells, volume, blocks, nodes, block_volume, density, levels, flags, total):
+    """Add up, for each level, the volume above it; `cells` are the active ones, by blocks.
 
-    `flags` is workspace of one byte a node: which levels the node exceeds. It
-    fits in the processor's cache, so that only elements that are cut read densities.
+    `flags` says in one byte a node which levels it exceeds.
+    Block b holds the cells from ``blocks[b, 0]`` and the nodes from ``blocks[b, 1]``
+    on; where all its nodes lie on one side, its volume is known.
     """
     count = levels.shape[0]
     for t in range(count):
         total[t] = 0.0
-    for i in range(density.shape[0]):
-        bits = 0
-        for t in range(count):
-            if density[i] > levels[t]:
-                bits |= 1 << t
-        flags[i] = bits
-    for e in range(cells.shape[0]):
-        a, b, c, d = cells[e, 0], cells[e, 1], cells[e, 2], cells[e, 3]
-        some = flags[a] | flags[b] | flags[c] | flags[d]
-        if some == 0:
-            continue
-        every = flags[a] & flags[b] & flags[c] & flags[d]
+    for k in range(blocks.shape[0] - 1):
+        some = 0
+        every = 255
+        for j in range(blocks[k, 1], blocks[k + 1, 1]):
+            some |= flags[nodes[j]]
+            every &= flags[nodes[j]]
+        mixed = some & ~every
         for t in range(count):
             if every >> t & 1:
-                total[t] += volume[e]
-            elif some >> t & 1:
-                total[t] += volume[e] * _above(
-                    density[a], density[b], density[c], density[d], levels[t]
-                )
+                total[t] += block_volume[k]
+        if mixed == 0:
+            continue
+        for e in range(blocks[k, 0], blocks[k + 1, 0]):
+            a, b, c, d = cells[e, 0], cells[e, 1], cells[e, 2], cells[e, 3]
+            some = flags[a] | flags[b] | flags[c] | flags[d]
+            every = flags[a] & flags[b] & flags[c] & flags[d]
+            for t in range(count):
+                if not mixed >> t & 1:
+                    continue
+                if every >> t & 1:
+                    total[t] += volume[e]
+                elif some >> t & 1:
+                    total[t] += volume[e] * _above(
+                        density[a], density[b], density[c], density[d], levels[t]
+                    )
 
 
-@compiled
+class _Blocks:
+    """Cells in blocks with the nodes that each touches; sorted in space if `points` are given."""
+
+    def __init__(
+        self,
+        cells: NDArray[np.int32],
+        volume: NDArray[np.float64],
+        points: NDArray[np.float64] | None = None,
+    ) -> None:
+        order = np.arange(len(cells))
+        if points is not None and len(cells):
+            order = np.argsort(_curve(points[cells].mean(axis=1)), kind="stable")
+        self.cells = np.ascontiguousarray(cells[order], np.int32)
+        self.volume = np.ascontiguousarray(volume[order])
+        starts = np.arange(0, len(cells) + BLOCK_CELLS, BLOCK_CELLS).clip(max=len(cells))
+        starts = np.unique(starts)
+        number = np.arange(len(cells)) // BLOCK_CELLS
+        pairs = np.unique(
+            np.repeat(number, 4).astype(np.int64) << 32 | self.cells.ravel().astype(np.int64)
+        )
+        self.nodes = (pairs & 0xFFFFFFFF).astype(np.int32)
+        first = np.searchsorted(pairs >> 32, np.arange(len(starts)))
+        self.blocks = np.stack([starts, first], axis=1).astype(np.int64)
+        self.block_volume = np.add.reduceat(self.volume, starts[:-1]) if len(cells) else np.zeros(0)
+
+    def above(
+        self, density: NDArray[np.float64], levels: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Volume above each level, [mm3], shape (level,)."""
+        total, flags = np.empty(len(levels)), np.zeros(len(density), np.uint8)
+        for bit, level in enumerate(levels):
+            flags |= (density > level).astype(np.uint8) << np.uint8(bit)
+        _cut(
+            self.cells, self.volume, self.blocks, self.nodes, self.block_volume,
+            density, levels, flags, total,
+        )  # fmt: skip
+        return total
+
+
+def _curve(places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Position of each place along a Morton curve of 1,024 steps a side: near places stay near."""
+    low, span = places.min(axis=0), float(np.ptp(places, axis=0).max())
+    step = ((places - low) * (1023.0 / max(span, 1e-300))).astype(np.int64)
+    code = np.zeros(len(places), np.int64)
+    for bit in range(10):
+        for axis in range(3):
+            code |= (step[:, axis] >> bit & 1) << (3 * bit + axis)
+    return code
+
+
+@compiled_sums
 def _soften(density, mass, table, total):
     """Add up, for each row of `table`, the softened volume at the nodes."""
     scale = (table.shape[1] - 1) / TABLE_TOP
@@ -135,9 +193,8 @@ def volume_above(
     density : ndarray, [1], shape (node,)
     level : float, [1]
     """
-    total, flags = np.empty(1), np.empty(len(density), np.uint8)
-    _cut(cells, cell_volume, np.asarray(density, np.float64), np.array([level]), flags, total)
-    return float(total[0])
+    blocks = _Blocks(np.asarray(cells), np.asarray(cell_volume))
+    return float(blocks.above(np.asarray(density, np.float64), np.array([level]))[0])
 
 
 def softened_table(thresholds: Sequence[float], softness: float) -> NDArray[np.float64]:
@@ -161,9 +218,10 @@ class VisibleVolumes:
         mass: NDArray[np.float64],
         thresholds: Sequence[float],
         softness: float,
+        *,
+        points: NDArray[np.float64] | None = None,
     ) -> None:
-        self._cells = np.ascontiguousarray(cells)
-        self._cell_volume = np.ascontiguousarray(cell_volume)
+        self._blocks = _Blocks(cells, cell_volume, points)
         self._mass = mass
         self._levels = np.asarray(thresholds, np.float64)
         if len(self._levels) > 8:
@@ -173,7 +231,6 @@ class VisibleVolumes:
     def measure(self, density: NDArray[np.float64]) -> NDArray[np.float64]:
         """Hard volumes, then softened ones, [mm3], shape (2, threshold)."""
         result = np.empty((2, len(self._levels)))
-        flags = np.empty(len(density), np.uint8)
-        _cut(self._cells, self._cell_volume, density, self._levels, flags, result[0])
+        result[0] = self._blocks.above(density, self._levels)
         _soften(density, self._mass, self._table, result[1])
         return result

@@ -9,10 +9,10 @@ import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from twin.compiled import compiled
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
 from twin.meshing import build, build_mesh, expected_nodes, mesh_quality, wanted_cell_size
-from twin.meshing.compiled import compiled
 from twin.meshing.distances import capped_distance
 from twin.meshing.geometry import dihedral_extremes
 from twin.meshing.sizing import layer_thickness

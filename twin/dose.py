@@ -7,7 +7,9 @@ gives and no complication probability may be drawn from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,20 +105,43 @@ def conformal(distance_mm: NDArray[np.float32], inside: NDArray[np.bool_], bath:
     return (shape(distance_mm, high) / np.percentile(shape(within, high), 50)).astype(np.float32)
 
 
-def _dose_map(twin: Twin, radiotherapy: Radiotherapy) -> DoseMap:
+_Shape = tuple[NDArray[np.float32], NDArray[np.bool_]]
+_shapes: dict[tuple[str, ...], _Shape] = {}
+_lock = threading.Lock()
+_REMEMBERED_AT_MOST = 16
+
+
+def _remembered(key: tuple[str, ...], make: Callable[[], _Shape]) -> _Shape:
+    """A relative dose and its target, made once for each anatomy, target and margins."""
+    with _lock:
+        if key not in _shapes:
+            while len(_shapes) >= _REMEMBERED_AT_MOST:
+                _shapes.pop(next(iter(_shapes)))
+            _shapes[key] = make()
+        return _shapes[key]
+
+
+def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
     spacing = twin.grid.spacing_mm
-    target = planning_target(twin, radiotherapy)
-    total = radiotherapy.total_dose_gy * conformal(distance_to(target, spacing), target, BATH_SHARE)
+
+    def main() -> _Shape:
+        target = planning_target(twin, radiotherapy)
+        return conformal(distance_to(target, spacing), target, BATH_SHARE), target
+
+    margins = radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm
+    relative, target = _remembered((anatomy, *map(str, margins)), main)
+    total = np.float32(radiotherapy.total_dose_gy) * relative
     if radiotherapy.boost_target is not None and radiotherapy.boost_total_dose_gy is not None:
         name = "gtv" if radiotherapy.boost_target == "enhancing" else radiotherapy.boost_target
-        boosted = structure_mask(twin, name)
-        extra = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
-        total = total + extra * conformal(distance_to(boosted, spacing), boosted, 0.0)
-    return DoseMap(total.astype(np.float32), radiotherapy.fractions, target)
 
+        def boost() -> _Shape:
+            boosted = structure_mask(twin, name)
+            return conformal(distance_to(boosted, spacing), boosted, 0.0), boosted
 
-_remembered: dict[tuple[str, Radiotherapy], DoseMap] = {}
-_REMEMBERED_AT_MOST = 32
+        extra, boosted = _remembered((anatomy, name), boost)
+        missing = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
+        total = total + np.float32(missing) * extra
+    return DoseMap(total, radiotherapy.fractions, target)
 
 
 def dose_maps(twin: Twin, regimen: Regimen) -> list[DoseMap]:
@@ -125,12 +150,7 @@ def dose_maps(twin: Twin, regimen: Regimen) -> list[DoseMap]:
     With a boost, the dose per fraction differs from place to place; each
     place is given its own total in the same number of fractions.
     """
-    maps = []
-    for course in regimen.radiotherapy:
-        key = (twin.content_hash, replace(course, start_day=0.0))
-        if key not in _remembered:
-            while len(_remembered) >= _REMEMBERED_AT_MOST:
-                _remembered.pop(next(iter(_remembered)))
-            _remembered[key] = _dose_map(twin, course)
-        maps.append(_remembered[key])
-    return maps
+    if not regimen.radiotherapy:
+        return []
+    anatomy = twin.content_hash
+    return [_dose_map(twin, course, anatomy) for course in regimen.radiotherapy]

@@ -160,8 +160,8 @@ class ParametersTable(FileModel):
 class MeshTable(FileModel):
     """``[mesh]``: how fine the mesh is."""
 
-    cell_size: quantity("mm", example="1.8 mm", at_least=0.5, at_most=20.0) = Field(  # type: ignore[valid-type]
-        default=1.8, description="lattice cell around the tumour"
+    cell_size: quantity("mm", example="1.95 mm", at_least=0.5, at_most=20.0) = Field(  # type: ignore[valid-type]
+        default=1.95, description="lattice cell around the tumour"
     )
     fine_margin: quantity("mm", example="25 mm", at_most=200.0) = Field(  # type: ignore[valid-type]
         default=25.0, description="how far around the core the mesh is fine"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from twin.meshing.compiled import compiled
+from twin.compiled import compiled
 
 __all__ = ["LabelDistances", "capped_distance"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.meshing.compiled import compiled
+from twin.compiled import compiled
 
 __all__ = [
     "FACES",

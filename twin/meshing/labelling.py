@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from twin.meshing.compiled import compiled
+from twin.compiled import compiled
 from twin.meshing.distances import LabelDistances
 from twin.meshing.geometry import cell_faces_area, cell_neighbours, cell_volumes
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.meshing.compiled import compiled
+from twin.compiled import compiled
 from twin.meshing.geometry import FACES
 
 __all__ = ["Star", "star_of", "sweep"]

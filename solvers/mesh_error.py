@@ -10,11 +10,20 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from twin.errors import InvalidInput
+from twin.results import describe_variables
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from twin.patient import Twin
 
-__all__ = ["NEAR_TUMOUR_MM", "RULE", "edge_near_tumour", "two_mesh_error"]
+__all__ = [
+    "NEAR_TUMOUR_MM",
+    "RULE",
+    "edge_near_tumour",
+    "two_mesh_error",
+    "with_two_mesh_error",
+]
 
 #: Elements whose centre lies this near to the tumour's abnormality count as near it [mm].
 NEAR_TUMOUR_MM = 10.0
@@ -83,3 +92,21 @@ def two_mesh_error(
         )
     ratio = (coarse_edge_mm / fine_edge_mm) ** 2 - 1.0
     return np.abs(np.asarray(fine, np.float64) - np.asarray(coarse, np.float64)) / ratio
+
+
+def with_two_mesh_error(twin: Twin, fine: xr.Dataset, coarse: xr.Dataset) -> xr.Dataset:
+    """`fine` with the numerical error of its volumes, from the same run on the coarse mesh.
+
+    Parameters
+    ----------
+    twin : Twin
+        On its fine mesh.
+    fine, coarse : Dataset
+        One run on `twin` and on `twin.on_coarse_mesh()`.
+    """
+    edges = edge_near_tumour(twin), edge_near_tumour(twin.on_coarse_mesh())
+    found = {
+        f"{name}_error": (fine[name].dims, two_mesh_error(fine[name], coarse[name], *edges))
+        for name in ("tumour_volume", "tumour_volume_soft", "tumour_burden")
+    }
+    return describe_variables(fine.assign(found))

@@ -1,0 +1,1 @@
+"""Solvers: the finite-element reference, its batch, and the surrogate trained on it."""
