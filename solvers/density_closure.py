@@ -36,16 +36,9 @@ class DensityModes:
     Parameters
     ----------
     modes : ndarray of float32, shape (mode, node)
-    projector : ndarray of float32, shape (mode, node)
-        Takes a correction to its coefficients.
     """
 
     modes: NDArray[np.float32]
-    projector: NDArray[np.float32]
-
-    def coefficients(self, correction: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Coefficients of corrections of shape (..., node), shape (..., mode)."""
-        return correction @ self.projector.T
 
     def density(
         self,
@@ -63,8 +56,10 @@ def fit_modes(
     density: NDArray[np.float32],
     mass: NDArray[np.float64],
     seed: int,
-) -> DensityModes:
+) -> tuple[DensityModes, NDArray[np.float32]]:
     """Principal modes of the corrections, weighted by the change of density that they stand for.
+
+    Returns the modes and the coefficients of all corrections, shape (snapshot, mode).
 
     Parameters
     ----------
@@ -81,4 +76,4 @@ def fit_modes(
     keep = keep[values[keep] > 1e-9 * values.max()]
     basis = (vectors[:, keep] / np.sqrt(values[keep])).T.astype(np.float32) @ scaled
     inverse = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
-    return DensityModes(basis * inverse, basis * weight)
+    return DensityModes(basis * inverse), correction @ (basis * weight).T

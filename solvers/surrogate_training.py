@@ -46,7 +46,7 @@ class Plan:
     calibration: int = 16
     held_out: int = 64
     step_day: float = 3.5
-    steps: int = 1500
+    steps: int = 2500
     members: int = 5
     hidden: int = 64
     field_interval_day: float = 63.0
@@ -202,8 +202,8 @@ def _train_fields(mass, shells, training, rows, plan, seed, report):
         base = odds((weights @ answer.visible[rows].T).T)
         correction[k] = odds(truth[k]) - base
     flat = correction.reshape(-1, correction.shape[-1])
-    modes = fit_modes(flat, truth.reshape(flat.shape), mass, seed)
-    coefficients = modes.coefficients(correction)
+    modes, coefficients = fit_modes(flat, truth.reshape(flat.shape), mass, seed)
+    coefficients = coefficients.reshape(*correction.shape[:2], -1)
     importance = coefficients.reshape(-1, coefficients.shape[-1]).std(axis=0)
     importance = importance**2 / (importance**2).mean()
     fields = train_ensemble(

@@ -86,6 +86,8 @@ SCHEMA: Mapping[str, Entry] = {
     # curves
     "tumour_volume": Entry(_VOLUME, "mm3", "volume above the threshold, cut exactly in elements"),
     "tumour_volume_soft": Entry(_VOLUME, "mm3", "softened visible volume"),
+    "tumour_volume_soft_low": Entry(_VOLUME, "mm3", "lower end of a surrogate's 90 % interval"),
+    "tumour_volume_soft_high": Entry(_VOLUME, "mm3", "upper end of a surrogate's 90 % interval"),
     "tumour_burden": Entry(("scenario", "case", "time"), "cells", "viable tumour cells"),
     "tumour_volume_error": Entry(_VOLUME, "mm3", "two-mesh numerical error of tumour_volume"),
     "tumour_volume_soft_error": Entry(
