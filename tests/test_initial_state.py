@@ -38,8 +38,8 @@ def balls(radius, core=12.0, whole=25.0, necrosis=5.0):
     return {
         "core": radius - core,
         "whole": radius - whole,
-        "necrosis": radius - necrosis,
         "beyond": np.maximum(radius - whole, 0.0),
+        "necrotic": (radius < necrosis).astype(float),
     }
 
 
@@ -101,9 +101,13 @@ def test_density_falls_outwards_and_necrosis_is_dead(parameters):
     total = state["viable"] + state["necrosis"]
     assert (np.diff(total) <= 1e-12).all()
     assert total.max() <= 1.0
-    assert (state["viable"][radius < 3.9] == 0.0).all()
-    assert (state["necrosis"][radius > 6.1] == 0.0).all()
+    assert (state["viable"][radius < 5.0] == 0.0).all()
+    assert (state["viable"][radius >= 5.0] > 0.0).all()
+    assert (state["necrosis"][radius < 5.0] > parameters.value("threshold_t1gd")).all()
+    assert (state["necrosis"][radius >= 5.0] == 0.0).all()
     assert (state["dead"] == 0.0).all()
+    whole = initial_state(parameters, balls(radius, necrosis=-1.0))
+    np.testing.assert_array_equal(total, whole["viable"])  # only set apart, nothing added
 
 
 def test_the_step_profile(parameters):
@@ -131,11 +135,44 @@ def test_distances_are_those_of_the_balls(patient):
     found = outline_distances(patient)
     near = radius < 14.0
     for name, size in (
-        ("necrosis", NECROSIS_RADIUS_MM), ("core", ENHANCING_RADIUS_MM), ("whole", FLAIR_RADIUS_MM),
+        ("core", ENHANCING_RADIUS_MM), ("whole", FLAIR_RADIUS_MM),
     ):  # fmt: skip
         error = (found[name] - (radius - size))[near]
         assert abs(error.mean()) < 0.6
         assert np.abs(error).max() < 1.5
+
+
+def test_necrotic_are_the_nodes_with_necrosis_on_every_side(patient):
+    mesh, parameters = patient.mesh, patient.parameters
+    prepared = prepare(patient)
+    necrotic = prepared.distances(parameters)["necrotic"]
+    around = [set() for _ in mesh.points]
+    for cell, label in zip(mesh.cells, mesh.cell_label, strict=True):
+        for node in cell:
+            around[node].add(mesh.label_names[int(label)])
+    expected = np.array([names == {"necrosis"} for names in around])
+    assert expected.sum() >= 3
+    np.testing.assert_array_equal(necrotic, expected.astype(float))
+    radius = np.linalg.norm(mesh.points - np.array(TUMOUR_CENTRE_MM), axis=1)
+    assert radius[expected].max() < NECROSIS_RADIUS_MM
+
+    state = prepared.initial_state(parameters)
+    np.testing.assert_array_equal(state["necrosis"] > 0.0, expected)
+    assert (state["viable"][expected] == 0.0).all()
+    rim = np.array(["necrosis" in names and len(names) > 1 for names in around])
+    assert (state["viable"][rim] > parameters.value("threshold_t1gd")).all()
+
+
+def test_no_cell_migrates_into_necrosis(patient):
+    prepared = prepare(patient)
+    diffusivity = prepared.diffusivity(patient.parameters)
+    dead = patient.mesh.cells_labelled("necrosis")
+    assert (diffusivity[dead] == 0.0).all()
+    assert (diffusivity[~dead] > 0.0).all()
+    matrix = prepared.diffusion(patient.parameters).matrix()
+    necrotic = prepared.distances(patient.parameters)["necrotic"] > 0
+    assert abs(matrix[necrotic]).max() == 0.0
+    assert abs(matrix[:, necrotic]).max() == 0.0
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from box_meshes import BALL_CENTRE_MM, ball_in_a_box, box_mesh, observed_order
 from scipy.sparse.linalg import expm_multiply
 
+from solvers import operators
 from solvers.growth import GrowthRates, LogisticGrowth
 from solvers.kernels import stages_needed
 from solvers.operators import mesh_operators
@@ -223,6 +225,49 @@ def test_clipping_is_needed_on_a_moved_lattice(moved):
     full = operators.diffusion(even, everywhere(mesh), clip=False)
     with pytest.raises(NotConverged, match="density fell"):
         diffused(full, spike, 4.0, 0.5)
+
+
+@pytest.mark.parametrize("cap", [0.2, 0.7, 1.0])
+def test_capped_slivers_keep_cells_symmetry_and_bounds(moved, monkeypatch, cap):
+    """With caps that many nodes meet; nobody exchanges faster than the cap afterwards."""
+    mesh, build, diffusivity = moved
+    active = ~mesh.cells_labelled("fluid")
+    monkeypatch.setattr(operators, "SLIVER_CAP", np.inf)
+    free = build.diffusion(diffusivity, active)
+    monkeypatch.setattr(operators, "SLIVER_CAP", cap)
+    capped = build.diffusion(diffusivity, active)
+
+    def exchange(operator):
+        return -operator.matrix().diagonal()
+
+    before = exchange(free)
+    limit = cap * np.quantile(before[before > 0], 0.99)
+    assert (before > limit).sum() > 10
+    assert exchange(capped).max() <= limit * (1 + 1e-6)
+    assert capped.largest_eigenvalue <= 2.0 * limit * (1 + 1e-6)
+    # between nodes below the cap nothing changes; nothing is faster than it was
+    slow = np.flatnonzero(before < 0.999 * limit)
+    far, near = free.matrix(), capped.matrix()
+    between = abs(far[slow][:, slow] - near[slow][:, slow]).tocoo()
+    assert between.data[between.row != between.col].max(initial=0.0) == 0.0
+    assert (exchange(capped) <= before * (1 + 1e-6)).all()
+
+    weighted = (scipy.sparse.diags(capped.mass) @ near).tocsr()
+    assert abs(weighted - weighted.T).max() <= 1e-12 * abs(weighted).max()
+    assert np.abs(near @ np.ones(len(before))).max() < 1e-13 * abs(near).max()
+    start = np.where(capped.mass > 0, np.random.default_rng(2).random(len(before)), 0.0)
+    end = diffused(capped, start, 100.0, 1.0)
+    assert capped.mass @ end == pytest.approx(capped.mass @ start, rel=1e-12)
+    assert end.min() >= 0.0
+    assert end.max() <= start.max()
+
+
+def test_no_sliver_is_capped_where_all_nodes_are_alike():
+    mesh = box_mesh(SIDES, (6, 5, 4))
+    even = np.full(len(mesh.cells), 0.4)
+    capped = mesh_operators(mesh).diffusion(even, everywhere(mesh)).matrix()
+    full = mesh_operators(mesh).diffusion(even, everywhere(mesh), clip=False).matrix()
+    assert abs(capped - full).max() <= 1e-7 * abs(full).max()
 
 
 @pytest.mark.parametrize("bad", [-0.1, np.nan, np.inf])
