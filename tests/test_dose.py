@@ -1,6 +1,7 @@
 """Targets, geometric dose, and the days of treatment worked out by hand."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.spatial import cKDTree
 from small_patient import write_small_patient
 
 import twin
+from twin import dose
 from twin.calendar import Calendar
 from twin.courses import Radiotherapy, Resection, Temozolomide
 from twin.dose import dose_maps
@@ -177,6 +179,65 @@ def test_an_empty_target_is_refused(patient):
 
 def dates(days):
     return [CALENDAR.date(day) for day in days]
+
+
+@pytest.fixture
+def shapes_made(monkeypatch):
+    """The relative doses made during a test, which begins with none remembered."""
+    made, make = [], dose.conformal
+
+    def counted(distance_mm, inside, bath):
+        made.append(int(inside.sum()))
+        return make(distance_mm, inside, bath)
+
+    monkeypatch.setattr(dose, "conformal", counted)
+    monkeypatch.setattr(dose, "_shapes", {})
+    return made
+
+
+def test_a_shape_is_made_once_whatever_is_prescribed(patient, shapes_made):
+    sixty = dose_maps(patient, Regimen(course()))[0]
+    forty = dose_maps(patient, Regimen(course(total_dose_gy=40.05, fractions=15)))[0]
+    later = dose_maps(patient, Regimen(course(start_day=50.0, weekdays_only=False)))[0]
+    assert len(shapes_made) == 1
+    np.testing.assert_allclose(forty.total_gy, sixty.total_gy * (40.05 / 60.0), rtol=1e-6)
+    np.testing.assert_array_equal(later.total_gy, sixty.total_gy)
+    boost = course(boost_target="enhancing", boost_total_dose_gy=75.0)
+    more = course(boost_target="enhancing", boost_total_dose_gy=80.0)
+    boosted = dose_maps(patient, Regimen(boost, more))
+    assert len(shapes_made) == 2  # the boost's own
+    assert (boosted[1].total_gy >= boosted[0].total_gy).all()
+    again = dose_maps(patient, Regimen(course()))[0]
+    np.testing.assert_array_equal(again.total_gy, sixty.total_gy)
+
+
+def test_another_anatomy_target_or_margin_is_another_shape(patient, shapes_made):
+    rim, oedema = (patient.structures[name].mask for name in ("enhancing", "flair"))
+    half = oedema & (np.indices(oedema.shape)[0] > np.argwhere(oedema)[:, 0].mean())
+    structures = {
+        **patient.structures,
+        "enhancing": Structure(rim | half, "tumour"),
+        "flair": Structure(oedema & ~half, "tumour"),
+    }
+    for other in (patient, patient.replace(structures=structures)):
+        for changes in ({}, {"ctv_margin_mm": 5.0}, {"ptv_margin_mm": 0.0}, {"target": "flair"}):
+            dose_maps(other, Regimen(course(**changes)))
+    assert len(shapes_made) == 8
+    assert len(set(shapes_made)) > 5
+    for margin in np.linspace(1.0, 9.0, 17):
+        dose_maps(patient, Regimen(course(ctv_margin_mm=float(margin))))
+    assert len(dose._shapes) == 16
+
+
+def test_threads_make_a_shape_once(patient, shapes_made):
+    doses = [30.0, 40.0, 50.0, 60.0] * 2
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        maps = list(
+            pool.map(lambda d: dose_maps(patient, Regimen(course(total_dose_gy=d)))[0], doses)
+        )
+    assert len(shapes_made) == 1
+    for total, found in zip(doses, maps, strict=True):
+        np.testing.assert_allclose(found.total_gy, maps[0].total_gy * (total / 30.0), rtol=1e-6)
 
 
 def test_sixty_gray_in_thirty_from_monday_27_april():

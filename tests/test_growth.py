@@ -11,8 +11,10 @@ import pytest
 from box_meshes import box_mesh, observed_order
 from scipy.integrate import quad, solve_ivp
 
+from solvers.block_kernels import block_react
 from solvers.dose_response import log_surviving_fraction, surviving_fraction
 from solvers.growth import GrowthRates, LogisticGrowth
+from solvers.kernels import react, react_at_length
 from solvers.operators import mesh_operators
 from solvers.pharmacokinetics import OneCompartment
 from twin.errors import InvalidInput
@@ -436,6 +438,64 @@ def test_exposure_is_the_area_under_the_concentration(kinetics):
 def test_bad_kinetics_are_refused(bad):
     with pytest.raises(InvalidInput, match="must be finite and above 0"):
         OneCompartment(clearance_l_h=bad, half_life_h=2.0, body_surface_m2=2.0)
+
+
+# --- the compiled loops: what they count, and that they are one reaction -----------------------
+
+
+def tissue(nodes=400, seed=7):
+    """Viable, dead and necrotic tissue that fill at most the room there is."""
+    share = np.random.default_rng(seed).dirichlet(np.ones(4), nodes)[:, :3]
+    share[:20, 0] = 0.0
+    share[20:40, 1:] = 0.0
+    return [np.ascontiguousarray(column) for column in share.T]
+
+
+@pytest.mark.parametrize("kill", [0.0, 0.01, 0.2])
+def test_the_brief_reaction_is_the_one_at_length(kill):
+    rate, clearance, tau = 0.027, np.log(2.0) / 60.0, 0.029 / (0.027 + kill)
+    brief, long = tissue(), tissue()
+    product = clearance * tau
+    decays = np.exp(-product), np.exp(-0.5 * product), -np.expm1(-product) / product
+    assert react(*brief, tau, rate, clearance, kill) == 0
+    assert react_at_length(*long, tau, rate, kill, *decays) == 0
+    for one, other in zip(brief, long, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-16)
+
+
+def test_the_reaction_is_continuous_where_the_loops_change():
+    below, above = tissue(), tissue()
+    tau = 0.03 / 0.227
+    for values, step in ((below, tau * (1 - 1e-12)), (above, tau * (1 + 1e-12))):
+        react(*values, step, 0.027, 0.0116, 0.2)
+    for one, other in zip(below, above, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11)
+
+
+@pytest.mark.parametrize("tau", [0.5, 5.0])  # briefly, at length
+def test_the_reaction_counts_what_is_wrong(tau):
+    viable, dead, necrosis = tissue()
+    viable[[3, 50]] = -1e-9
+    viable[60] = np.nan
+    viable[70] = -1e-13  # rounding
+    assert react(viable, dead, necrosis, tau, 0.027, 0.0116, 0.0) == 3
+
+
+@pytest.mark.parametrize("kill", [0.0, 0.2])
+def test_the_reaction_of_a_batch_is_that_of_each_run(kill):
+    """Single precision against double, three runs with rates of their own."""
+    rates = np.array([0.01, 0.027, 0.06])
+    clearances = np.log(2.0) / np.array([10.0, 60.0, 240.0])
+    singles = [tissue(seed=seed) for seed in range(3)]
+    block = [np.stack(part, axis=1).astype(np.float32) for part in zip(*singles, strict=True)]
+    as_rows = [np.asarray(v, np.float32) for v in (rates, clearances, np.full(3, kill))]
+    assert block_react(*block, 0.5, *as_rows, -1e-6) == 0
+    for k, single in enumerate(singles):
+        react(*single, 0.5, rates[k], clearances[k], kill)
+        for one, many in zip(single, block, strict=True):
+            np.testing.assert_allclose(many[:, k], one, rtol=2e-6, atol=1e-7)
+    block[0][5, 1], block[0][9, 2], block[0][11, 0] = -1e-3, np.nan, -1e-8
+    assert block_react(*block, 0.5, *as_rows, -1e-6) == 2
 
 
 def test_clearance_rate_follows_from_the_half_life():

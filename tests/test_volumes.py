@@ -125,6 +125,26 @@ def test_several_levels_at_once():
     assert (np.diff(hard) < 0).all()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.4, 1.0])
+def test_the_order_of_the_elements_does_not_matter(share):
+    """In blocks along a curve through space or as they come; some of them, all, or none."""
+    mesh, density = sphere(10)
+    chosen = np.random.default_rng(5).random(len(mesh.cells)) < share
+    cells, volume = mesh.cells[chosen], mesh.cell_volume[chosen]
+    mass = np.zeros(len(mesh.points))
+    levels = [0.1, 0.5, 0.95]
+    given = VisibleVolumes(cells, volume, mass, levels, 0.07).measure(density)[0]
+    curved = VisibleVolumes(cells, volume, mass, levels, 0.07, points=mesh.points)
+    np.testing.assert_allclose(curved.measure(density)[0], given, rtol=1e-12)
+    for level, found in zip(levels, given, strict=True):
+        each = [share_above(density[cell], level) for cell in cells[:300]]
+        if len(cells) <= 300:
+            assert found == pytest.approx(float(np.dot(each, volume)), rel=1e-12)
+    everywhere, nowhere = np.ones(len(density)), np.zeros(len(density))
+    np.testing.assert_allclose(curved.measure(everywhere)[0], volume.sum(), rtol=1e-12)
+    assert (curved.measure(nowhere)[0] == 0.0).all()
+
+
 def normal_below(x):
     return 0.5 * math.erfc(-x / math.sqrt(2.0))
 
