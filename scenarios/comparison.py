@@ -144,7 +144,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         warnings=list(study.get("warnings", [])),
         rankings=ranking.rank(results),
         notes=[
-            "Volumes are softened visible volumes; +- is the "
+            "Volumes are softened visible volumes; ± is the "
             + str(results.attrs.get("numerical_error_rule", "two-mesh numerical error"))
             + ".",
             str(results.attrs.get("progression_rule", "")),

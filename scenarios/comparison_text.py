@@ -68,7 +68,7 @@ def _table(title: str) -> Table:
 def _volumes(comparison: Comparison) -> Table:
     frame = comparison.table
     heads = [name for name in frame if " volume " in name and " error " not in name]
-    table = _table(f"Visible volume [ml] with its numerical error, case {comparison.case!r}")
+    table = _table(f"Softened visible volume [ml] ± numerical error, case {comparison.case!r}")
     for head in heads:
         table.add_column(Text(head.replace(" volume", "").replace(" [ml]", "")), justify="right")
     for number, (name, row) in enumerate(frame.iterrows(), start=1):
@@ -80,7 +80,7 @@ def _volumes(comparison: Comparison) -> Table:
 def _response(comparison: Comparison) -> Table:
     frame = comparison.table
     labels = [name.removesuffix(" nadir [ml]") for name in frame if name.endswith(" nadir [ml]")]
-    table = _table(f"Response, case {comparison.case!r}")
+    table = _table(f"Response of the softened volume, case {comparison.case!r}")
     for label in labels:
         table.add_column(Text(f"{label} nadir [ml] (day)"), justify="right")
         table.add_column(Text(f"{label} progression"), justify="right")

@@ -9,7 +9,7 @@ here; the matrices, the coefficients and the order of operations are those of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -171,7 +171,15 @@ class _Block:
             base.value("visibility_softness"),
         )
 
-    def run(self, wanted, fields, soft, viable, density, report) -> None:
+    def run(
+        self,
+        wanted: NDArray[np.float64],
+        fields: NDArray[np.float64],
+        soft: NDArray[np.float64],
+        viable: NDArray[np.float64],
+        density: NDArray[np.float32],
+        report: Callable[[float], None],
+    ) -> None:
         """Step to the last wanted time and fill the arrays of results."""
         events = [event for treatment in self.treatments for event in treatment.schedule.events]
         steps = plan_steps(Schedule.of(events), wanted, step_day=self.step_day)
@@ -252,5 +260,5 @@ class _Block:
             )
 
 
-def _row(values) -> NDArray[np.float32]:
+def _row(values: Iterable[float]) -> NDArray[np.float32]:
     return np.array(list(values), np.float32)

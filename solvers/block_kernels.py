@@ -100,7 +100,7 @@ def block_survive(viable, dead, surviving, chosen):
 
 @compiled
 def block_measure(viable, dead, necrosis, mass, table, soft, burden):
-    """Softened volumes (threshold, run) and viable volume (run) of every run, in double precision."""
+    """Softened volumes (threshold, run) and viable volume (run) of every run, in float64."""
     runs = viable.shape[1]
     scale = (table.shape[1] - 1) / TABLE_TOP
     soft[:] = 0.0

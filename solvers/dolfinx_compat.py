@@ -29,7 +29,7 @@ __all__ = [
     "tetrahedra",
 ]
 
-VERSION: str = dolfinx.__version__
+VERSION: str = dolfinx.__version__  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -57,7 +57,8 @@ def tetrahedra(points: NDArray[np.float64], cells: NDArray[np.int32]) -> dolfinx
 
         element: Any = basix.ufl.element("Lagrange", "tetrahedron", 1, shape=(3,))
         domain = ufl.Mesh(element)
-        return dolfinx_mesh.create_mesh(MPI.COMM_SELF, cells=numbers, x=points, e=domain)
+        make: Any = dolfinx_mesh.create_mesh
+        return make(MPI.COMM_SELF, cells=numbers, x=points, e=domain)
     except ImportError:  # dolfinx 0.5: elements come from ufl itself
         domain = ufl.Mesh(ufl.VectorElement("Lagrange", ufl.tetrahedron, 1))
         return dolfinx_mesh.create_mesh(MPI.COMM_SELF, numbers, points, domain)

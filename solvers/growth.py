@@ -79,8 +79,8 @@ class LogisticGrowth:
         wrong += react(self.viable, *arrays, kill_second)
         if wrong:
             raise NotConverged(
-                f"The tumour density fell below zero at {wrong} nodes; a step of {tau:g} day is too "
-                "long for this mesh and diffusivity: choose a smaller step."
+                f"The tumour density fell below zero at {wrong} nodes; a step of {tau:g} day is "
+                "too long for this mesh and diffusivity: choose a smaller step."
             )
 
     def _diffuse(self, diffusion: DiffusionMatrix, tau: float) -> None:

@@ -145,7 +145,7 @@ def legendre_coefficients(stages: int) -> np.ndarray:
 
 
 def stages_needed(step: float, explicit_limit: float) -> int:
-    """Fewest stages, at least 2, whose step limit ``(s^2 + s - 2)/4`` explicit steps covers `step`."""
+    """Fewest stages s, at least 2, with `step` within ``(s^2 + s - 2)/4`` explicit limits."""
     stages = 2
     while (stages * stages + stages - 2) / 4.0 * explicit_limit < step * 1.0000001:
         stages += 1

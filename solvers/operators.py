@@ -69,7 +69,7 @@ class DiffusionMatrix:
         return 2.0 / self.largest_eigenvalue if self.largest_eigenvalue > 0 else np.inf
 
     def matrix(self) -> scipy.sparse.csr_matrix:
-        """L itself, [1/day], shape (node, node): rows sum to zero, off-diagonals are not negative."""
+        """L itself, [1/day], shape (node, node): rows sum to zero, no off-diagonal is negative."""
         nodes = len(self.mass)
         off = scipy.sparse.csr_matrix(
             (self.transmissibility.astype(np.float64), self.indices, self.indptr),
@@ -98,9 +98,9 @@ class MeshOperators:
     def lumped_mass(self, active_cells: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Volume of the active elements shared out to their nodes, [mm3], shape (node,)."""
         quarter = np.where(active_cells, self.mesh.cell_volume, 0.0) / 4.0
-        return np.bincount(
-            self.mesh.cells.ravel(), np.repeat(quarter, 4), minlength=len(self.mesh.points)
-        )
+        nodes = len(self.mesh.points)
+        total = np.bincount(self.mesh.cells.ravel(), np.repeat(quarter, 4), minlength=nodes)
+        return np.asarray(total, np.float64)
 
     def diffusion(
         self,

@@ -16,7 +16,7 @@ __all__ = ["Step", "plan_steps"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From `begin` to `end` [day]; then `events`; then the outputs that lie in between were side steps.
+    """From `begin` to `end` [day]; then `events`; outputs that lie in between were side steps.
 
     `outputs` are the wanted times t with begin < t <= end; one at `end` is
     taken after the events there.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
 from twin.compiled import compiled_sums
@@ -18,7 +18,9 @@ BLOCK_CELLS = 64
 TABLE_TOP = 1.25
 
 
-def softened_visibility(density, threshold: float, softness: float):
+def softened_visibility(
+    density: ArrayLike, threshold: float, softness: float
+) -> NDArray[np.float64]:
     """How visible a density is, between 0 and 1, same shape as `density`.
 
     ``(Phi((v - t)/s) - Phi(-t/s)) / (1 - Phi(-t/s))``: a reader's threshold t
@@ -38,12 +40,13 @@ def softened_visibility(density, threshold: float, softness: float):
     if not 0.0 < softness < np.inf:
         raise InvalidInput(f"The softness is {softness}; it must be finite and above 0.")
     none = ndtr(-threshold / softness)
-    return (ndtr((np.asarray(density, np.float64) - threshold) / softness) - none) / (1.0 - none)
+    below = ndtr((np.asarray(density, np.float64) - threshold) / softness)
+    return np.asarray((below - none) / (1.0 - none))
 
 
 @compiled_sums
 def _above(a, b, c, d, level):
-    """Share of a tetrahedron in which a linear function with these corner values exceeds `level`."""
+    """Share of a tetrahedron in which a linear function of these corner values exceeds `level`."""
     count = int(a > level) + int(b > level) + int(c > level) + int(d > level)
     if count == 0:
         return 0.0
@@ -198,7 +201,7 @@ def volume_above(
 
 
 def softened_table(thresholds: Sequence[float], softness: float) -> NDArray[np.float64]:
-    """`softened_visibility` at equally spaced densities from 0 to 1.25, shape (threshold, entry)."""
+    """`softened_visibility` at equal steps of density from 0 to 1.25, shape (threshold, entry)."""
     grid = np.linspace(0.0, TABLE_TOP, TABLE_SIZE)
     return np.stack([softened_visibility(grid, level, softness) for level in thresholds])
 

@@ -97,6 +97,10 @@ def test_text_says_what_differs_and_what_is_not_reached():
     assert "Warning: 'long course' differs from 'short course' in 2 things." in text
     assert "brainstem (stylised)" in text
     assert "EQD2 [Gy]" in text
+    words = " ".join(text.split())
+    assert "Softened visible volume [ml] ± numerical error, case 'expected'" in words
+    assert "Response of the softened volume, case 'expected'" in words
+    assert "Note: Volumes are softened visible volumes; ± is the two-mesh numerical error." in words
     assert "lower bounds" in text
     assert max(map(len, text.splitlines())) <= 120
 

@@ -1,5 +1,6 @@
 """The wheel holds the whole project and works outside the source tree."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -104,3 +105,34 @@ def test_the_example_starts_outside_the_tree(installed, tmp_path):
     run(installed / "bin" / "twin", "init", "--example", "glioblastoma", "here", cwd=tmp_path)
     for name in ("patient.toml", "study.toml"):
         assert tomllib.loads((tmp_path / "here" / name).read_text(encoding="utf-8"))["format"] == 1
+
+
+def short_study(text):
+    """The example's first two treatments of its first case over two weeks, begun on day 2."""
+    for old, new in (("540 day", "14 day"), ("28 day", "2 day"), ("60 Gy", "20 Gy")):
+        assert f'"{old}"' in text
+        text = text.replace(f'"{old}"', f'"{new}"')
+    text = text.replace("fractions = 30", "fractions = 8")
+    head, *scenarios = text.split("[[scenario]]")
+    return "[[scenario]]".join([head, *scenarios[:2]]) + '\n[[case]]\nname = "expected"\n'
+
+
+@pytest.mark.slow
+def test_the_example_runs_outside_the_tree(installed, tmp_path):
+    """Its mesh is built, a short study run and compared, with what the wheel holds alone."""
+    command = installed / "bin" / "twin"
+    run(command, "init", "--example", "glioblastoma", "here", cwd=tmp_path)
+    study = tmp_path / "here" / "study.toml"
+    study.write_text(short_study(study.read_text(encoding="utf-8")), encoding="utf-8")
+    run(command, "run", "here/study.toml", "-o", "results", cwd=tmp_path)
+    text = " ".join(run(command, "compare", "results", cwd=tmp_path).split())
+    assert "Softened visible volume [ml] ± numerical error, case 'expected'" in text
+    volumes = json.loads(run(command, "compare", "results", "--json", cwd=tmp_path))["table"]
+    untreated, treated = volumes
+    assert [untreated["scenario"], treated["scenario"]] == ["no treatment", "60 Gy in 30"]
+    for row in volumes:
+        for label in ("T1Gd", "FLAIR"):
+            volume = row[f"{label} volume 14 d [ml]"]
+            assert 5.0 < volume < 300.0
+            assert 0.0 < row[f"{label} volume 14 d error [ml]"] < 0.15 * volume
+    assert treated["FLAIR volume 14 d [ml]"] < untreated["FLAIR volume 14 d [ml]"]

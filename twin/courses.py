@@ -105,8 +105,9 @@ class Radiotherapy:
         text = (
             f"Radiotherapy: {self.total_dose_gy:g} Gy in {self.fractions} fractions of "
             f"{self.dose_per_fraction_gy:.3g} Gy, {when} from {calendar.text(days[0])} (day "
-            f"{days[0]:g}) to {calendar.text(days[-1])} (day {days[-1]:g}), to {self.target.upper()}"
-            f" + {self.ctv_margin_mm:g} mm (CTV) + {self.ptv_margin_mm:g} mm (PTV)"
+            f"{days[0]:g}) to {calendar.text(days[-1])} (day {days[-1]:g}), to "
+            f"{self.target.upper()} + {self.ctv_margin_mm:g} mm (CTV) + {self.ptv_margin_mm:g} mm "
+            "(PTV)"
         )
         if self.boost_target is not None:
             text += (
@@ -153,7 +154,8 @@ class Temozolomide:
             if isinstance(course, Radiotherapy):
                 return course.fraction_days(calendar)
         raise InvalidInput(
-            "Temozolomide is given during radiotherapy, but this regimen has no radiotherapy; add one."
+            "Temozolomide is given during radiotherapy, but this regimen has no radiotherapy; "
+            "add one."
         )
 
     def events(self, calendar: Calendar, index: int, others: Sequence[Course]) -> list[Event]:
