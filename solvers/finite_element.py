@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from twin.regimen import Regimen
 __all__ = ["NUMERICS_VERSION", "FiniteElementSolver"]
 
 #: Raised by hand whenever a change alters results; part of every run's hash.
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,7 @@ class _Run:
         for event in events:
             self._apply(event)
 
-    def reach(self, outputs: NDArray[np.float64]):
+    def reach(self, outputs: NDArray[np.float64]) -> Iterator[float]:
         """Step on, and stop with every output's state in place."""
         if len(outputs) and outputs[0] == self.day:
             yield self.day
