@@ -27,7 +27,7 @@ $(TWIN) run demo/study.toml -o demo/results
 $(TWIN) train demo/study.toml -o demo/model
 $(TWIN) whatif demo/model --set radiotherapy.fractions=25
 $(TWIN) compare demo/results
-$(TWIN) report demo/results -o demo/report.html --pictures demo/pictures
+$(TWIN) report demo/results -o demo/report.html --pictures demo/pictures --model demo/model
 endef
 export DEMO
 

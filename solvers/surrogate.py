@@ -285,7 +285,8 @@ class SurrogateSolver:
         dims = ("threshold", "time")
         result = describe_variables(
             result.assign(
-                tumour_volume_soft_low=(dims, answer.low), tumour_volume_soft_high=(dims, answer.high)
+                tumour_volume_soft_low=(dims, answer.low),
+                tumour_volume_soft_high=(dims, answer.high),
             )
         )
         result.attrs["answered_by"] = "surrogate"
@@ -299,7 +300,7 @@ class SurrogateSolver:
     def load(cls, folder: Path | str) -> SurrogateSolver:
         """The model stored in `folder`; refuses files that are cut short or edited."""
         trained, card = read_model(Path(folder))
-        known = ("twin_hash", "numerics_version", "name", "patient")
+        known = ("twin_hash", "numerics_version", "name", "patient", "inputs", "reference_name")
         return cls(trained, {key: card[key] for key in known if key in card})
 
     def summary(self) -> dict[str, Any]:
@@ -350,9 +351,7 @@ class SurrogateSolver:
         lines += [f"  {line}" for line in self.reference_text()]
         for name, limits in self.domain.ranges.items():
             unit = "" if limits.unit == "1" else f" {limits.unit}"
-            lines.append(
-                f"  {name.replace('_', ' ')}: {limits.low:.4g} to {limits.high:.4g}{unit}"
-            )
+            lines.append(f"  {name.replace('_', ' ')}: {limits.low:.4g} to {limits.high:.4g}{unit}")
         lines.append("  no resection, boost, other target or margin; temozolomide as above or none")
         return "\n".join(lines)
 
@@ -366,4 +365,3 @@ def _rows_at(times: NDArray, grid: NDArray, rows: NDArray) -> NDArray[np.float64
     k = np.clip(np.searchsorted(grid, times, side="right") - 1, 0, len(grid) - 2)
     share = ((times - grid[k]) / (grid[k + 1] - grid[k]))[:, None]
     return (1.0 - share) * rows[k] + share * rows[k + 1]
-

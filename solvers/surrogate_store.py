@@ -26,11 +26,18 @@ from twin.calendar import Calendar
 from twin.errors import InvalidInput
 from twin.storage import storage_errors
 
-__all__ = ["MODEL_FORMAT", "read_model", "write_model"]
+__all__ = ["MODEL_FORMAT", "check_folder", "read_model", "write_model"]
 
 #: Raised whenever older readers would misunderstand a model.
 MODEL_FORMAT = 1
 CARD, TENSORS = "model.json", "model.safetensors"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `InvalidInput` if something other than a model is in the way."""
+    taken = folder.exists() and not (folder / CARD).is_file()
+    if taken and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(f"{folder} holds something other than a model; choose another folder.")
 
 
 def write_model(folder: Path, trained: Trained, about: dict[str, Any]) -> None:
@@ -43,12 +50,7 @@ def write_model(folder: Path, trained: Trained, about: dict[str, Any]) -> None:
     StorageFailed
         The disk is full or cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / CARD).is_file():
-        if not folder.is_dir() or any(folder.iterdir()):
-            raise InvalidInput(
-                f"{folder} holds something other than a model; choose another folder."
-            )
+    check_folder(folder)
     arrays: dict[str, NDArray] = {
         **{f"shells.{name}": a for name, a in trained.reduced.shells.arrays().items()},
         **_tensors("scalars", trained.scalars),
@@ -95,7 +97,9 @@ def read_model(folder: Path) -> tuple[Trained, dict[str, Any]]:
     """
     folder = Path(folder)
     if not (folder / CARD).is_file():
-        raise InvalidInput(f"{folder} holds no model ({CARD} is missing); make one by 'twin train'.")
+        raise InvalidInput(
+            f"{folder} holds no model ({CARD} is missing); make one by 'twin train'."
+        )
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         version = card["format"]
@@ -107,9 +111,7 @@ def read_model(folder: Path) -> tuple[Trained, dict[str, Any]]:
         )
     tensors = folder / TENSORS
     if not tensors.is_file() or _digest(tensors) != card.get("tensors_sha256"):
-        raise InvalidInput(
-            f"{tensors} is missing, cut short or was edited; train the model again."
-        )
+        raise InvalidInput(f"{tensors} is missing, cut short or was edited; train the model again.")
     try:
         return _rebuilt(card, load_file(tensors)), card
     except (KeyError, TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 DESCRIPTION = "Pictures of a study and one self-contained report.html that gathers them."
 EXAMPLES = """\
   twin report demo/results
-  twin report demo/results -o demo/report.html --pictures demo/pictures"""
+  twin report demo/results -o demo/report.html --pictures demo/pictures --model demo/model"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patient", metavar="PATH", help="patient.toml or built folder (default: the study's own)"
     )
+    parser.add_argument(
+        "--model", metavar="MODEL", help="folder of 'twin train': adds its errors and what-ifs"
+    )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -38,6 +41,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     folder = Path(arguments.results)
     base = folder if folder.is_dir() else folder.parent
     target = Path(arguments.output or base / "report.html")
+    surrogate, answers = None, []
+    if arguments.model is not None:
+        from scenarios.surrogate_study import report_answers, report_summary
+        from solvers.surrogate import SurrogateSolver
+
+        model = SurrogateSolver.load(arguments.model)
+        surrogate, answers = report_summary(model), report_answers(model)
     with output.progress("drawing") as progress:
         pictures = write_pictures(
             folder,
@@ -47,7 +57,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         )
     with output.progress("writing the report") as progress:
         report = write_report(
-            folder, target, patient=arguments.patient, pictures=pictures, progress=progress
+            folder,
+            target,
+            patient=arguments.patient,
+            pictures=pictures,
+            surrogate=surrogate,
+            what_if=answers,
+            progress=progress,
         )
     output.result(
         "\n".join(["Pictures:", *(f"  {path}" for path in pictures), f"Report: {report}"]),
