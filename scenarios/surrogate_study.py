@@ -90,7 +90,8 @@ def what_if_text(rows: Sequence[Mapping[str, Any]], interval: str) -> str:
     names = {"t1gd": "T1Gd", "flair": "FLAIR"}
     for row in rows:
         span = f"{row['low_ml']:.1f} to {row['high_ml']:.1f} ml"
-        line = f"  {names[row['threshold']]:<11}{row['day']:>6g}{row['volume_ml']:>8.1f} ml   {span:<20}"
+        seen, volume = names[row["threshold"]], row["volume_ml"]
+        line = f"  {seen:<11}{row['day']:>6g}{volume:>8.1f} ml   {span:<20}"
         lines.append(line + (f"{row['reference_ml']:.1f} ml" if has_reference else ""))
     return "\n".join(lines)
 
@@ -157,7 +158,8 @@ def report_answers(model: Any) -> list[dict[str, Any]]:
             continue
         found = model.answer(regimen, parameters, days)
         row = {"change": " ".join(sentences)}
-        for day, value, low, high in zip(days, found.soft[1], found.low[1], found.high[1], strict=True):
+        flair = zip(days, found.soft[1], found.low[1], found.high[1], strict=True)
+        for day, value, low, high in flair:
             row[f"FLAIR, day {day:g}"] = (
                 f"{value / 1e3:.0f} ml ({low / 1e3:.0f} to {high / 1e3:.0f})"
             )

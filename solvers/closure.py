@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -25,6 +26,11 @@ class Ensemble(torch.nn.Module):
         Draws the first weights.
     """
 
+    input_mean: torch.Tensor
+    input_scale: torch.Tensor
+    output_mean: torch.Tensor
+    output_scale: torch.Tensor
+
     def __init__(
         self,
         inputs: int,
@@ -37,7 +43,7 @@ class Ensemble(torch.nn.Module):
         super().__init__()
         sizes = [inputs, hidden, hidden, outputs]
         self.weights, self.biases = torch.nn.ParameterList(), torch.nn.ParameterList()
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             scale = math.sqrt(2.0 / before) if after != outputs else math.sqrt(0.1 / before)
             draw = torch.randn(members, before, after, generator=generator) * scale
             self.weights.append(torch.nn.Parameter(draw))

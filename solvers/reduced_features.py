@@ -39,7 +39,7 @@ class ReducedAnswer:
 
     @property
     def logs(self) -> NDArray[np.float64]:
-        """Logarithms of both softened volumes (with the offset) and of the viable one, (time, 3)."""
+        """Logarithms of both softened volumes and of the viable one, offset, shape (time, 3)."""
         return np.concatenate(
             [np.log(self.soft + OFFSET_MM3), np.log(self.viable + OFFSET_MM3)[None]]
         ).T
@@ -47,7 +47,7 @@ class ReducedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ReducedModel:
-    """Shells with the patient's thresholds, body and calendar: answers any question in milliseconds."""
+    """Shells with the patient's body and calendar: answers any question in milliseconds."""
 
     shells: ShellModel
     domain: TrainingDomain

@@ -226,7 +226,7 @@ def _hats(values: NDArray[np.float64], knots: NDArray[np.float64]) -> scipy.spar
 
 
 def front_place(distances: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Place of each node in the front, [mm], shape (node,): negative inside the enhancing outline."""
+    """Place of each node in the front, [mm], shape (node,): negative inside the outline."""
     core, whole, beyond = distances["core"], distances["whole"], distances["beyond"]
     between = (core > 0) & (whole < 0)
     gap = float(np.median((core - whole)[between])) if between.any() else 1.0

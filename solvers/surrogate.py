@@ -204,7 +204,10 @@ class SurrogateSolver:
         )
 
     def density(
-        self, regimen: Regimen, parameters: ParameterSet, days: Sequence[float]
+        self,
+        regimen: Regimen,
+        parameters: ParameterSet,
+        days: Sequence[float] | NDArray[np.float64],
     ) -> NDArray[np.float32]:
         """Visible density at the nodes, [1], shape (day, node)."""
         wanted = checked_times(days, what="Field times")
@@ -323,7 +326,8 @@ class SurrogateSolver:
         lines = [
             f"Surrogate of {self.about['name']!r}, trained on {runs['training']} runs of the "
             f"finite-element solver on {record['nodes']:,} nodes (batch on the study's mesh), "
-            f"{runs['calibration']} more for its intervals; {runs['held_out']} held out to check it.",
+            f"{runs['calibration']} more for its intervals; {runs['held_out']} held out to check "
+            "it.",
             "Seconds: " + ", ".join(f"{what} {value:g}" for what, value in seconds.items()) + ".",
             "",
             f"Error on the {held_out['runs']} held-out runs, volumes above 1 ml, softened, to "

@@ -78,10 +78,10 @@ def write_model(folder: Path, trained: Trained, about: dict[str, Any]) -> None:
                 "tensors_sha256": _digest(part / TENSORS),
             }
             (part / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-            os.chmod(part, 0o755)
+            part.chmod(0o777 & ~_umask())
             if folder.exists():
                 shutil.rmtree(folder)
-            os.replace(part, folder)
+            part.replace(folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -149,6 +149,12 @@ def _rebuilt(card: dict[str, Any], arrays: dict[str, NDArray]) -> Trained:
 
 def _tensors(prefix: str, network: Ensemble) -> dict[str, NDArray]:
     return {f"{prefix}.{k}": t.detach().numpy() for k, t in network.state_dict().items()}
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _digest(path: Path) -> str:

@@ -18,7 +18,7 @@ from solvers.closure import Ensemble, train_ensemble
 from solvers.density_closure import DensityModes, fit_modes, odds
 from solvers.prepared import prepare
 from solvers.reduced_features import OFFSET_MM3, ReducedAnswer, ReducedModel
-from solvers.shells import build_shells
+from solvers.shells import ShellModel, build_shells
 from solvers.training_domain import TrainingDomain
 from twin.errors import InvalidInput, NotConverged
 from twin.patient import Twin
@@ -173,7 +173,7 @@ def train(
             hidden=plan.hidden,
             steps=plan.steps,
             seed=seed,
-            report=report(0.8, 1.0, "networks"),
+            report=lambda share: report(0.8, 1.0, "networks")(share, ""),
         ).result()
         modes, fields = density.result()
     trained = time.perf_counter()
@@ -268,8 +268,17 @@ def _intervals(
 
 
 def _held_out(
-    scalars, fields, modes, shells, mass, runs, field_times, times, factor, floor,
-) -> dict[str, NDArray]:  # fmt: skip
+    scalars: Ensemble,
+    fields: Ensemble,
+    modes: DensityModes,
+    shells: ShellModel,
+    mass: NDArray[np.float64],
+    runs: _Runs,
+    field_times: NDArray[np.float64],
+    times: NDArray[np.float64],
+    factor: NDArray[np.float64],
+    floor: NDArray[np.float64],
+) -> dict[str, NDArray]:
     """Answers and truth on runs that nothing was learnt from."""
     predicted, half = [], []
     for features, base in zip(runs.features, runs.reduced, strict=True):
@@ -278,8 +287,8 @@ def _held_out(
         half.append(factor * (spread_of(members) + floor))
     rows = np.searchsorted(times, field_times)
     dice, mean_error = [], []
-    levels = runs.requests[0].parameters
-    levels = [levels.value("threshold_t1gd"), levels.value("threshold_flair")]
+    parameters = runs.requests[0].parameters
+    levels = [parameters.value("threshold_t1gd"), parameters.value("threshold_flair")]
     for k, answer in enumerate(runs.answers):
         coefficients = fields.predict(answer.features[rows]).mean(axis=0)
         density = modes.density(shells.weights, answer.visible[rows], coefficients)

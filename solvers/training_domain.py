@@ -238,7 +238,12 @@ class TrainingDomain:
             )
         return reasons
 
-    def check(self, regimen: Regimen, parameters: ParameterSet, times: Sequence[float]) -> None:
+    def check(
+        self,
+        regimen: Regimen,
+        parameters: ParameterSet,
+        times: Sequence[float] | NDArray[np.float64] = (),
+    ) -> None:
         """Raise `OutsideTrainingDomain` unless the question lies inside."""
         reasons = self.refusals(regimen, parameters, times)
         if reasons:

@@ -134,7 +134,7 @@ def _by_solver(
         found = FiniteElementSolver().solve(
             patient.replace(parameters=parameters),
             regimen,
-            weeks,
+            weeks.tolist(),
             error_bars=True,
             progress=progress,
         )
