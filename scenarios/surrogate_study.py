@@ -106,29 +106,32 @@ def report_summary(model: Any) -> dict[str, Any]:
     summary = model.summary()
     record, held_out = summary["record"], summary["held_out"]
     runs = record["runs"]
-    errors = {}
+    errors = []
     for name in ("FLAIR volume", "T1Gd volume", "viable tumour"):
         entry = held_out[name]
         found = entry["error_percent"]
         if found is None:
             continue
         row = {
-            "median error": f"{found['median']:.2f} %",
+            "of": name,
+            "median": f"{found['median']:.2f} %",
             "95th percentile": f"{found['p95']:.1f} %",
             "worst": f"{found['worst']:.0f} %",
-            "90 % interval covers": f"{100 * entry['interval_coverage_of_times']:.0f} % of times",
+            "covered by the 90 % interval": (
+                f"{100 * entry['interval_coverage_of_times']:.0f} % of times"
+            ),
         }
         if "dice" in entry:
             row["progression within 7 days"] = f"{entry['progression_within_7_days_percent']:.0f} %"
-            row["Dice of the outline, median"] = f"{entry['dice']['median']:.3f}"
-        errors[name] = row
+            row["Dice of the outline"] = f"{entry['dice']['median']:.3f}"
+        errors.append(row)
     return {
         "trained on": (
             f"{runs['training']} runs of the finite-element solver on {record['nodes']:,} nodes, "
             f"{runs['calibration']} more for the intervals, {runs['held_out']} held out"
         ),
         "held-out errors, volumes above 1 ml": errors,
-        "varied treatment": model.reference_text(),
+        "varied treatment": " ".join(model.reference_text()),
         "ranges": {
             name.replace("_", " "): f"{limits['low']:.4g} to {limits['high']:.4g} {limits['unit']}"
             for name, limits in summary["domain"].items()

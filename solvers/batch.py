@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from solvers.block_kernels import block_measure, block_react, block_stage, block_survive
 from solvers.growth import GrowthRates
-from solvers.kernels import legendre_coefficients, stages_needed
+from solvers.legendre import legendre_step
 from solvers.prepared import Prepared, prepare
 from solvers.stepping import plan_steps
 from solvers.treatment import Treatment
@@ -234,23 +234,11 @@ class _Block:
         rates = self.rate, self.clearance
         wrong = block_react(*arrays, half, *rates, kill_first, -NEGATIVE_TOLERANCE)
         limit = self.diffusion.explicit_limit_day / float(self.scale.max())
-        table = legendre_coefficients(stages_needed(tau, limit))
         d = self.diffusion
         rows = d.indptr, d.indices, d.transmissibility, self.inverse_mass, self.scale
-        start, (latest, target, spare, slope) = self.viable, self.work
-        first = table[0, 2] * tau
-        block_stage(*rows, start, start, start, slope, latest, 1.0, 0.0, first, 0.0)
-        earlier = start
-        for mu, nu, mu_step, gamma_step in table[1:]:
-            block_stage(
-                *rows, latest, earlier, start, slope, target,
-                mu, nu, mu_step * tau, gamma_step * tau,
-            )  # fmt: skip
-            freed = spare if earlier is start else earlier
-            earlier, latest, target = latest, target, freed
-        self.viable = latest
-        self.work = [a for a in (start, *self.work) if a is not latest and a is not slope]
-        self.work.append(slope)
+        self.viable, self.work = legendre_step(
+            block_stage, rows, tau, limit, self.viable, self.work
+        )
         arrays = self.viable, self.dead, self.necrosis
         wrong += block_react(*arrays, half, *rates, kill_second, -NEGATIVE_TOLERANCE)
         if wrong:

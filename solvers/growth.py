@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.kernels import legendre_coefficients, react, stage, stages_needed, survive
+from solvers.kernels import react, stage, survive
+from solvers.legendre import legendre_step
 from solvers.operators import DiffusionMatrix
 from twin.errors import InvalidInput, NotConverged
 from twin.parameters import ParameterSet
@@ -86,27 +87,15 @@ class LogisticGrowth:
     def _diffuse(self, diffusion: DiffusionMatrix, tau: float) -> None:
         if diffusion.largest_eigenvalue == 0.0:
             return
-        table = legendre_coefficients(stages_needed(tau, diffusion.explicit_limit_day))
         rows = (
             diffusion.indptr,
             diffusion.indices,
             diffusion.transmissibility,
             diffusion.inverse_mass,
         )
-        start, (latest, target, spare, slope) = self.viable, self._work
-        first = table[0, 2] * tau
-        stage(*rows, start, start, start, slope, latest, 1.0, 0.0, first, 0.0)
-        earlier = start
-        for mu, nu, mu_step, gamma_step in table[1:]:
-            stage(
-                *rows, latest, earlier, start, slope, target,
-                mu, nu, mu_step * tau, gamma_step * tau,
-            )  # fmt: skip
-            freed = spare if earlier is start else earlier
-            earlier, latest, target = latest, target, freed
-        self.viable = latest
-        self._work = [a for a in (start, *self._work) if a is not latest and a is not slope]
-        self._work.append(slope)
+        self.viable, self._work = legendre_step(
+            stage, rows, tau, diffusion.explicit_limit_day, self.viable, self._work
+        )
 
     def irradiate(self, surviving: NDArray[np.float64]) -> None:
         """Apply one fraction: `surviving` fraction of the viable cells at each node."""

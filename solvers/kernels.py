@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from twin.compiled import compiled, compiled_sums
 
 #: A density below this is an error, not rounding.
@@ -13,11 +11,9 @@ NEGATIVE_TOLERANCE = -1e-12
 
 __all__ = [
     "NEGATIVE_TOLERANCE",
-    "legendre_coefficients",
     "react",
     "react_at_length",
     "stage",
-    "stages_needed",
     "survive",
 ]
 
@@ -122,31 +118,3 @@ def stage(
             result[i] = (
                 mu * here + nu * before[i] + rest * start[i] + mu_tau * total + gamma_tau * slope[i]
             )
-
-
-def legendre_coefficients(stages: int) -> np.ndarray:
-    """Coefficients (mu, nu, mu~, gamma~) of RKL2's stages, shape (stages, 4).
-
-    Meyer, Balsara and Aslam 2014, J Comput Phys 257:594, doi 10.1016/j.jcp.2013.08.021,
-    equations 15 to 17. `mu~` and `gamma~` multiply the step.
-    """
-    b = np.full(stages + 1, 1.0 / 3.0)
-    j = np.arange(2, stages + 1)
-    b[2:] = (j * j + j - 2.0) / (2.0 * j * (j + 1.0))
-    a = 1.0 - b
-    w = 4.0 / (stages * stages + stages - 2.0)
-    table = np.zeros((stages, 4))
-    table[0] = 1.0, 0.0, b[1] * w, 0.0
-    for k in range(2, stages + 1):
-        mu = (2.0 * k - 1.0) / k * b[k] / b[k - 1]
-        nu = -(k - 1.0) / k * b[k] / b[k - 2]
-        table[k - 1] = mu, nu, mu * w, -a[k - 1] * mu * w
-    return table
-
-
-def stages_needed(step: float, explicit_limit: float) -> int:
-    """Fewest stages s, at least 2, with `step` within ``(s^2 + s - 2)/4`` explicit limits."""
-    stages = 2
-    while (stages * stages + stages - 2) / 4.0 * explicit_limit < step * 1.0000001:
-        stages += 1
-    return stages

@@ -8,7 +8,7 @@ from scipy.sparse.linalg import expm_multiply
 
 from solvers import operators
 from solvers.growth import GrowthRates, LogisticGrowth
-from solvers.kernels import stages_needed
+from solvers.legendre import stages_needed
 from solvers.operators import mesh_operators
 from solvers.travel_distance import travel_distance
 from twin.errors import InvalidInput, NotConverged
