@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 TWIN := .venv/bin/twin
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 PYTEST := $(ONE_THREAD) $(PYTHON) -m pytest
-# More arguments for pytest, e.g. make test ARGS="-k mesh -x"
+# More arguments, e.g. make test ARGS="-k mesh -x" or make bench ARGS="--only mesh,run"
 ARGS :=
 
 .PHONY: help setup demo test test-slow bench lint clean
@@ -44,7 +44,7 @@ test-slow: setup
 	@$(PYTEST) -m slow $(ARGS) || [ $$? = 5 ] # 5: there are none
 
 bench: setup
-	@$(ONE_THREAD) $(PYTHON) -m pytest tests/benchmarks -s -o addopts= -o norecursedirs=".*" -o python_files="bench_*.py" $(ARGS)
+	@PYTHONPATH=tests $(PYTHON) -m benchmarks $(ARGS)
 
 lint:
 	@tools/setup.sh dev
