@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from benchmarks import __main__ as bench
 from benchmarks import child, table
 from benchmarks.child import scaled
 from benchmarks.head import Stopwatch
-from benchmarks.machine import Reference, describe_machine, grid_laplacian, reference
+from benchmarks.machine import Reference, busy_seconds, describe_machine, grid_laplacian, reference
 from benchmarks.table import Row, format_table
 
 
@@ -56,6 +57,14 @@ def test_references_are_measured():
     assert found.product_ms > 0
     between = Reference(10.0, 2.0).mean(Reference(30.0, 4.0))
     assert (between.triad_gb_s, between.product_ms) == (pytest.approx(15.0), 3.0)
+
+
+def test_work_is_seen_in_the_processor_seconds_of_the_machine():
+    before, own = busy_seconds(), time.process_time()
+    while time.process_time() - own < 0.2:
+        pass
+    after = busy_seconds()
+    assert math.isnan(after) or after - before >= 0.1
 
 
 def test_sparse_product_has_27_points_and_keeps_constants_inside():

@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import Reference, describe_machine
+from benchmarks.machine import Reference, busy_seconds, describe_machine
 from benchmarks.table import Row, format_table, short
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,7 +117,7 @@ def with_needs(chosen: Sequence[str], work: Path) -> list[str]:
 def measured(
     step: str, work: Path, quick: bool, megabytes: float | None, empty: Sequence[str]
 ) -> tuple[Reference, list[Row]] | None:
-    """Reference and rows of one step with its peak memory; None if it crashed."""
+    """Reference and rows of one step, its peak memory and who disturbed it; None if it crashed."""
     output = work / f"{step}.json"
     output.unlink(missing_ok=True)
     search = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
@@ -128,8 +129,11 @@ def measured(
         shutil.rmtree(folder, ignore_errors=True)
         environment[name] = str(folder)
     command = [sys.executable, "-m", "benchmarks.child", step, str(work), str(output)]
+    begin, busy = time.perf_counter(), busy_seconds()
     process = subprocess.Popen([*command, *["--quick"] * quick], env=environment, cwd=work)
     _, status, usage = os.wait4(process.pid, 0)
+    available = (time.perf_counter() - begin) * (os.cpu_count() or 1)
+    others = busy_seconds() - busy - usage.ru_utime - usage.ru_stime
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or not output.is_file():
         return None
@@ -137,6 +141,8 @@ def measured(
     rows = [Row(**row) for row in content["rows"]]
     unit = 1e6 if sys.platform == "darwin" else 1e3
     rows.append(Row("peak memory", usage.ru_maxrss / unit, "MB", None, megabytes))
+    if math.isfinite(others):
+        rows.append(Row("taken by other programs", max(0.0, 100.0 * others / available), "%"))
     return Reference(**content["reference"]), rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
-__all__ = ["Reference", "describe_machine", "grid_laplacian", "reference"]
+__all__ = ["Reference", "busy_seconds", "describe_machine", "grid_laplacian", "reference"]
 
 #: Working set of the triad: three arrays of doubles, well beyond a processor's caches.
 TRIAD_MEGABYTES = 3 * 32
@@ -74,6 +75,16 @@ def grid_laplacian(side: int) -> scipy.sparse.csr_matrix:
     line = scipy.sparse.diags([1.0, 1.0, 1.0], [-1, 0, 1], shape=(side, side))
     ones = scipy.sparse.kron(scipy.sparse.kron(line, line), line)
     return (27.0 * scipy.sparse.identity(side**3) - ones).tocsr()
+
+
+def busy_seconds() -> float:
+    """Processor seconds of all programs since the machine began, [s]; NaN where it is not known."""
+    try:
+        with Path("/proc/stat").open(encoding="ascii") as file:
+            user, nice, system, _, _, interrupt, soft, *_ = map(int, file.readline().split()[1:])
+    except (OSError, ValueError):
+        return math.nan
+    return (user + nice + system + interrupt + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def describe_machine() -> dict[str, object]:
