@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from benchmarks.head import Setting, Stopwatch, timed
+from benchmarks.head import Setting, Stopwatch, timed, timed_work
 from benchmarks.table import Row
 from scenarios.comparison import compare
 from scenarios.results_folder import ResultsFolder
@@ -24,7 +24,7 @@ def whole(setting: Setting) -> list[Row]:
         watch.on(ResultsFolder, "put", "runs"),
         watch.on(ResultsFolder, "finish", "end"),
     ):
-        seconds, outcome = timed(lambda: _run(setting, head))
+        seconds, work, outcome = timed_work(lambda: _run(setting, head))
     outcome.results.close()
     writing = watch.seconds["runs"] / THREADS + watch.seconds["end"]
     again, _ = timed(lambda: _run(setting, head).results.close())
@@ -33,6 +33,7 @@ def whole(setting: Setting) -> list[Row]:
     size = sum(file.stat().st_size for file in setting.results.rglob("*") if file.is_file())
     return [
         Row("6 treatments, 3 cases, 2 meshes", seconds, "s", None, SECONDS),
+        Row("  seconds of the processors", work, "s"),
         Row("  a run", THREADS * seconds / outcome.runs, "s"),
         Row("  share of writing", 100.0 * writing / seconds, "%"),
         Row("  results on disk", size / 1e6, "MB"),

@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 
-from benchmarks.head import Setting, timed
+from benchmarks.head import Setting, timed, timed_work
 from benchmarks.table import Row
 from solvers.surrogate import SurrogateSolver
 from solvers.surrogate_training import Plan
@@ -21,7 +21,7 @@ def trained(setting: Setting) -> list[Row]:
     """Training, errors on held-out runs, and the time of what-ifs."""
     head, regimen = setting.twin(), setting.arm().regimen
     quick = Plan(training=8, calibration=8, held_out=8, steps=50) if setting.quick else None
-    seconds, model = timed(
+    seconds, work, model = timed_work(
         lambda: SurrogateSolver.train(
             head, regimen, horizon_day=setting.study().days, plan=quick, threads=THREADS
         )
@@ -29,6 +29,7 @@ def trained(setting: Setting) -> list[Row]:
     summary = model.summary()
     model.save(setting.model)
     rows = [Row("data, training and check", seconds, "s", None, SECONDS)]
+    rows.append(Row("  seconds of the processors", work, "s"))
     record, held_out = summary["record"], summary["held_out"]
     rows += [Row(f"  {name}", value, "s") for name, value in record["seconds"].items()]
     rows.append(Row("runs learnt from", record["runs"]["training"]))
