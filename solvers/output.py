@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from solvers.growth import LogisticGrowth
 from solvers.prepared import Prepared
-from solvers.volumes import VisibleVolumes
 from twin.errors import NotConverged
 from twin.patient import Twin
 from twin.protocol import checked_thresholds
@@ -48,21 +47,6 @@ class Recorder:
         self._volumes = np.full((2, len(self.thresholds), len(times)), np.nan)
         self._burden = np.full(len(times), np.nan)
         self._density = np.zeros((len(field_times), len(twin.mesh.points)), np.float32)
-        self._meters: dict[tuple[str, ...], VisibleVolumes] = {}
-
-    def _meter(self, mass: NDArray[np.float64], removed: tuple[str, ...]) -> VisibleVolumes:
-        if removed not in self._meters:
-            active = self._prepared.active_cells(removed)
-            mesh = self._twin.mesh
-            self._meters[removed] = VisibleVolumes(
-                mesh.cells[active],
-                mesh.cell_volume[active],
-                mass,
-                list(self.thresholds.values()),
-                self._softness,
-                points=mesh.points,
-            )
-        return self._meters[removed]
 
     def record(
         self,
@@ -81,7 +65,8 @@ class Recorder:
             )
         if day in self._wanted:
             k = self._wanted[day]
-            self._volumes[:, :, k] = self._meter(mass, removed).measure(visible)
+            meter = self._prepared.meter(removed, tuple(self.thresholds.values()), self._softness)
+            self._volumes[:, :, k] = meter.measure(visible)
             self._burden[k] = float(mass @ growth.viable)
         if day in self._fields:
             self._density[self._fields[day]] = visible

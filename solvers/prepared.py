@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from solvers.initial_state import at_nodes, initial_state, outline_distances
 from solvers.operators import DiffusionMatrix, mesh_operators
 from solvers.travel_distance import travel_distance
+from solvers.volumes import VisibleVolumes
 from twin.courses import Radiotherapy
 from twin.dose import DoseMap, dose_maps
 from twin.errors import InvalidInput
@@ -142,6 +143,24 @@ class Prepared:
         necrotic[mesh.cells[dead].ravel()] = 1.0
         necrotic[mesh.cells[~dead].ravel()] = 0.0
         return {**found, "beyond": beyond, "necrotic": necrotic}
+
+    def meter(
+        self, removed: tuple[str, ...], thresholds: tuple[float, ...], softness: float
+    ) -> VisibleVolumes:
+        """Measures visible volumes after these resections, [mm3]."""
+
+        def make() -> VisibleVolumes:
+            mesh, active = self.twin.mesh, self.active_cells(removed)
+            return VisibleVolumes(
+                mesh.cells[active],
+                mesh.cell_volume[active],
+                self.operators.lumped_mass(active),
+                thresholds,
+                softness,
+                points=mesh.points,
+            )
+
+        return self._remember(("meter", removed, thresholds, softness), make)
 
     def initial_state(
         self, parameters: ParameterSet, profile: str = "settled"

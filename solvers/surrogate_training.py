@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from solvers.batch import BLOCK_WIDTH, BatchResult, Request, solve_batch
 from solvers.closure import Ensemble, train_ensemble
 from solvers.density_closure import DensityModes, fit_modes, odds
+from solvers.finite_element import FiniteElementSolver
 from solvers.prepared import prepare
 from solvers.reduced_features import OFFSET_MM3, ReducedAnswer, ReducedModel
 from solvers.shells import ShellModel, build_shells
@@ -39,14 +40,15 @@ class Plan:
         Runs to learn from, to set the intervals by, and to measure errors on. No
         run serves twice.
     step_day : float, [day]
-        Time grid of the runs between events.
+        Time grid of the training runs between events. The runs that set the intervals
+        and measure the errors take the solver's own.
     steps : int
         Of the optimiser.
     field_interval_day : float, [day]
         Spacing of the density fields that are learnt.
     """
 
-    training: int = 80
+    training: int = 96
     calibration: int = 16
     held_out: int = 64
     step_day: float = 3.5
@@ -138,10 +140,12 @@ def train(
     requests = [requests[k] for k in order]
     ends = np.cumsum([plan.training, plan.calibration, plan.held_out])
 
-    def solve(rows: slice, fields: NDArray, low: float, high: float, what: str) -> _Runs:
+    def solve(
+        rows: slice, fields: NDArray, low: float, high: float, what: str, step_day: float
+    ) -> _Runs:
         chosen = requests[rows]
         result = solve_batch(
-            twin, chosen, times, fields_at=fields, step_day=plan.step_day, threads=threads,
+            twin, chosen, times, fields_at=fields, step_day=step_day, threads=threads,
             progress=report(low, high, what),
         )  # fmt: skip
         if not (np.isfinite(result.soft).all() and np.isfinite(result.viable).all()):
@@ -149,17 +153,17 @@ def train(
         return _Runs(chosen, result, [reduced.answer(r.regimen, r.parameters) for r in chosen])
 
     setting_up = time.perf_counter() - begin
-    learnt = solve(
-        slice(0, ends[1]), field_times, 0.02, 0.5, f"{ends[1]} solver runs to learn from"
-    )
-    training, calibration = learnt.part(0, ends[0]), learnt.part(ends[0], ends[1])
-    held_out = solve(
-        slice(ends[1], ends[2]),
-        field_times[1::3],
-        0.5,
-        0.8,
-        f"{plan.held_out} held-out solver runs",
-    )
+    training = solve(
+        slice(0, ends[0]), field_times, 0.02, 0.3, f"{ends[0]} solver runs to learn from",
+        plan.step_day,
+    )  # fmt: skip
+    check_fields = field_times[1::3]
+    checking = solve(
+        slice(ends[0], ends[2]), check_fields, 0.3, 0.8, f"{ends[2] - ends[0]} to check it by",
+        FiniteElementSolver().step_day,
+    )  # fmt: skip
+    calibration = checking.part(0, plan.calibration)
+    held_out = checking.part(plan.calibration, plan.calibration + plan.held_out)
     solved = time.perf_counter()
     rows = np.arange(0, len(times), every)[: len(field_times)]
     mass = prepared.diffusion(domain.parameters).mass
@@ -193,7 +197,7 @@ def train(
         "interval_level": LEVEL,
     }
     test = _held_out(
-        scalars, fields, modes, shells, mass, held_out, field_times[1::3], times, factor, floor
+        scalars, fields, modes, shells, mass, held_out, check_fields, times, factor, floor
     )
     return Trained(reduced, scalars, fields, modes, factor, floor, test, record)
 

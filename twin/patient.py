@@ -214,7 +214,8 @@ class Twin:
             raise InvalidInput(f"The {what} has no label {sorted(missing)[0]!r}.")
         voxels = self.grid.to_voxels(mesh.points)
         beyond = np.maximum(-0.5 - voxels, voxels - (np.array(self.grid.shape) - 0.5)).max()
-        if not beyond <= 2.0:
+        reach = max(2.0, float(mesh.edge_length().max()) / self.grid.spacing_mm)
+        if not beyond <= reach:
             raise GeometryMismatch(
                 f"The {what} reaches {beyond * self.grid.spacing_mm:.1f} mm out of the images."
             )

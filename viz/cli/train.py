@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patient", metavar="PATH", help="patient.toml or built folder, instead of the study's own"
     )
     parser.add_argument(
-        "--runs", type=int, metavar="N", help="solver runs to learn from (default: 80)"
+        "--runs", type=int, metavar="N", help="solver runs to learn from (default: 96)"
     )
 
 
