@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,6 +304,15 @@ class _Meter:
         return report
 
 
+def _alternating(jobs: Iterable[_Job]) -> list[_Job]:
+    """Fine and coarse jobs in turn, so that neither mesh's preparation holds up all threads."""
+    fine, coarse = [], []
+    for job in jobs:
+        (fine if job.fine else coarse).append(job)
+    pairs = itertools.zip_longest(fine, coarse)
+    return [job for pair in pairs for job in pair if job is not None]
+
+
 def _run_jobs(
     study: Study,
     planned: Plan,
@@ -315,7 +325,7 @@ def _run_jobs(
     if not (isinstance(threads, int) and 1 <= threads <= 1024):
         raise InvalidInput(f"There are {threads!r} threads; give a whole number from 1 to 1024.")
     done = store.done()
-    jobs = list(planned.jobs.values())
+    jobs = _alternating(planned.jobs.values())
     meter = _Meter(jobs, done, progress)
 
     def run(job: _Job) -> None:
