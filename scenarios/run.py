@@ -306,7 +306,8 @@ class _Meter:
 
 def _alternating(jobs: Iterable[_Job]) -> list[_Job]:
     """Fine and coarse jobs in turn, so that neither mesh's preparation holds up all threads."""
-    fine, coarse = [], []
+    fine: list[_Job] = []
+    coarse: list[_Job] = []
     for job in jobs:
         (fine if job.fine else coarse).append(job)
     pairs = itertools.zip_longest(fine, coarse)
