@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,17 +33,22 @@ __all__ = [
 VERSION: str = dolfinx.__version__  # type: ignore[attr-defined]
 
 
+_compiling = threading.RLock()
+
+
 @contextlib.contextmanager
 def _quiet_compiler() -> Iterator[None]:
-    """Keep the form compiler's build messages, sent to the root logger, from the user."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    """Keep the compiler's build messages, sent to the root logger, from the user; one at a time."""
+    with _compiling:
+        before = logging.root.manager.disable
+        logging.disable(logging.INFO)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
+@_quiet_compiler()
 def tetrahedra(points: NDArray[np.float64], cells: NDArray[np.int32]) -> dolfinx_mesh.Mesh:
     """A dolfinx mesh of linear tetrahedra on this process alone.
 
@@ -64,6 +70,7 @@ def tetrahedra(points: NDArray[np.float64], cells: NDArray[np.int32]) -> dolfinx
         return dolfinx_mesh.create_mesh(MPI.COMM_SELF, numbers, points, domain)
 
 
+@_quiet_compiler()
 def function_space(mesh: dolfinx_mesh.Mesh, family: str, degree: int) -> Any:
     """A scalar function space on the mesh."""
     make = getattr(fem, "functionspace", None) or fem.FunctionSpace
