@@ -129,12 +129,12 @@ def _by_solver(
             "train it again, or name the patient by --patient."
         )
     begin = time.perf_counter()
-    weeks = np.union1d(np.arange(0.0, days[-1], 7.0), days)
+    every = np.union1d(np.arange(0.0, days[-1], 1.0), days)
     with output.progress("solving") as progress:
         found = FiniteElementSolver().solve(
             patient.replace(parameters=parameters),
             regimen,
-            weeks.tolist(),
+            every.tolist(),
             error_bars=True,
             progress=progress,
         )
@@ -144,8 +144,8 @@ def _by_solver(
     fractions = regimen.schedule(patient.calendar).fractions
     start = fractions[0].day if fractions else 0.0
     progression = {
-        name: time_to_progression(weeks, curve.sel(threshold=name).values, start_day=start)
+        name: time_to_progression(every, curve.sel(threshold=name).values, start_day=start)
         for name in ("t1gd", "flair")
     }
-    spacing = dict.fromkeys(progression, 7.0)
+    spacing = dict.fromkeys(progression, 1.0)
     return soft, np.maximum(soft - error, 0.0), soft + error, progression, spacing, seconds
