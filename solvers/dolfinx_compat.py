@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,8 +39,13 @@ _compiling = threading.RLock()
 
 @contextlib.contextmanager
 def _quiet_compiler() -> Iterator[None]:
-    """Keep the compiler's build messages, sent to the root logger, from the user; one at a time."""
-    with _compiling:
+    """Compile one form at a time, its build messages (sent to the root logger) kept to itself.
+
+    ffcx 0.5 leaves the file that marks a compilation to be closed by the
+    interpreter, which warns of it.
+    """
+    with _compiling, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
         before = logging.root.manager.disable
         logging.disable(logging.INFO)
         try:
