@@ -24,7 +24,7 @@ from solvers.stepping import plan_steps
 from solvers.treatment import Treatment
 from solvers.volumes import softened_table
 from twin.errors import InvalidInput, NotConverged
-from twin.events import Fraction, ResectionEvent, Schedule
+from twin.events import Fraction, Schedule
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 from twin.protocol import Progress, checked_times
@@ -166,6 +166,10 @@ class _Block:
         self.work = [np.empty_like(self.viable) for _ in range(4)]
         self.surviving = np.ones_like(self.viable)
         self._course = [-1] * BLOCK_WIDTH
+        self._fractions: dict[float, list[tuple[int, Fraction]]] = {}
+        for column, treatment in enumerate(self.treatments):
+            for fraction in treatment.schedule.fractions:
+                self._fractions.setdefault(fraction.day, []).append((column, fraction))
         self.tables = softened_table(
             [base.value("threshold_t1gd"), base.value("threshold_flair")],
             base.value("visibility_softness"),
@@ -210,16 +214,11 @@ class _Block:
 
     def _apply(self, day: float) -> None:
         chosen = np.zeros(BLOCK_WIDTH, np.bool_)
-        for column, treatment in enumerate(self.treatments):
-            for event in treatment.schedule.events:
-                if event.day != day or not isinstance(event, Fraction | ResectionEvent):
-                    continue
-                if isinstance(event, ResectionEvent):
-                    raise InvalidInput("A batch cannot resect.")
-                if self._course[column] != event.course:
-                    self.surviving[:, column] = treatment.surviving(event)
-                    self._course[column] = event.course
-                chosen[column] = True
+        for column, fraction in self._fractions.get(day, ()):
+            if self._course[column] != fraction.course:
+                self.surviving[:, column] = self.treatments[column].surviving(fraction)
+                self._course[column] = fraction.course
+            chosen[column] = True
         if chosen.any():
             block_survive(self.viable, self.dead, self.surviving, chosen)
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from twin.errors import InvalidInput
 from twin.events import DrugDose
+from twin.parameters import ParameterSet
 
 __all__ = ["OneCompartment"]
 
@@ -41,6 +42,15 @@ class OneCompartment:
             value = getattr(self, name)
             if not 0.0 < value < np.inf:
                 raise InvalidInput(f"{name} is {value}; it must be finite and above 0.")
+
+    @classmethod
+    def of_temozolomide(cls, parameters: ParameterSet, body_surface_m2: float) -> OneCompartment:
+        """Kinetics of temozolomide for these parameters and this body surface, [m2]."""
+        return cls(
+            clearance_l_h=parameters.value("temozolomide_clearance"),
+            half_life_h=parameters.value("temozolomide_half_life"),
+            body_surface_m2=body_surface_m2,
+        )
 
     def exposure(self, doses: Sequence[DrugDose], times: ArrayLike) -> NDArray[np.float64]:
         """Area under the concentration from the first dose to each time, [mg h/L].

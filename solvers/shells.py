@@ -124,11 +124,7 @@ class ShellModel:
         halves = np.stack([begins, 0.5 * (begins + ends), ends], axis=1)
         kill, exposure = np.zeros((len(steps), 2)), np.zeros(len(times))
         if schedule.drug_doses:
-            kinetics = OneCompartment(
-                clearance_l_h=parameters.value("temozolomide_clearance"),
-                half_life_h=parameters.value("temozolomide_half_life"),
-                body_surface_m2=body_surface_m2,
-            )
+            kinetics = OneCompartment.of_temozolomide(parameters, body_surface_m2)
             kappa = parameters.value("temozolomide_kill")
             area = kinetics.exposure(schedule.drug_doses, halves)
             kill = kappa * np.diff(area, axis=1) / np.diff(halves, axis=1)

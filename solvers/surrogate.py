@@ -27,6 +27,7 @@ from solvers.surrogate_check import held_out_summary, volumes
 from solvers.surrogate_store import read_model, write_model
 from solvers.surrogate_training import Plan, Trained, spread_of, train
 from solvers.training_domain import Range, TrainingDomain, default_ranges
+from solvers.treatment import Treatment
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.parameters import ParameterSet
 from twin.patient import Twin
@@ -271,14 +272,10 @@ class SurrogateSolver:
             return found
         answer = self.answer(regimen, twin.parameters, times)
         fields = np.asarray(save.fields_at, np.float64)
-        nodes = len(twin.mesh.points)
-        density = np.zeros((0, nodes), np.float32)
+        density = np.zeros((0, len(twin.mesh.points)), np.float32)
         if len(fields):
             density = self.density(regimen, twin.parameters, fields)
-        prepared = prepare(twin)
-        dose = np.zeros(nodes)
-        for course in regimen.radiotherapy:
-            dose = dose + prepared.dose_at_nodes(course)
+        dose = Treatment(prepare(twin), regimen, twin.parameters).total_dose()
         capacity = twin.parameters.value("carrying_capacity")
         result = run_dataset(
             twin, regimen, self.options(), thresholds=thresholds, times=answer.times,

@@ -30,13 +30,7 @@ class Treatment:
         self._drug = self.schedule.drug_doses
         self._kill = parameters.value("temozolomide_kill") if self._drug else 0.0
         self._kinetics = (
-            OneCompartment(
-                clearance_l_h=parameters.value("temozolomide_clearance"),
-                half_life_h=parameters.value("temozolomide_half_life"),
-                body_surface_m2=twin.body_surface_m2,
-            )
-            if self._drug
-            else None
+            OneCompartment.of_temozolomide(parameters, twin.body_surface_m2) if self._drug else None
         )
 
     def surviving(self, fraction: Fraction) -> NDArray[np.float64]:
