@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from twin.calendar import Calendar
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.mesh import Mesh
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
 
@@ -147,6 +148,8 @@ class Twin:
     body_surface_m2 : float, [m2]
     delivered : Regimen
         Treatment given already, with its days.
+    model : ModelChoice
+        The growth model.
 
     Raises
     ------
@@ -167,6 +170,7 @@ class Twin:
     calendar: Calendar
     body_surface_m2: float
     delivered: Regimen
+    model: ModelChoice = ModelChoice()
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -251,6 +255,7 @@ class Twin:
             "body_surface_m2": self.body_surface_m2,
             "reference_date": self.calendar.reference_date.isoformat(),
             "delivered": self.delivered.as_dict(),
+            "model": self.model.as_dict(),
         }
         digest.update(json.dumps(record, sort_keys=True).encode())
         return digest.hexdigest()

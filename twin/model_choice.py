@@ -1,0 +1,76 @@
+"""Which model of growth a patient is simulated with."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from twin.errors import InvalidInput
+
+__all__ = ["Growth", "Migration", "ModelChoice"]
+
+Growth = Literal["logistic", "gompertz", "exponential"]
+Migration = Literal["tissue", "tensor"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The parts a growth model is composed of, as ``[model]`` of the patient file names them.
+
+    Parameters
+    ----------
+    growth : {"logistic", "gompertz", "exponential"}
+        Law of proliferation.
+    resistant : bool
+        A second line of cells that treatment hardly kills.
+    oxygen : bool
+        Hypoxic and necrotic cells and vessels beside the normoxic cells.
+    mass_effect : bool
+        Growth displaces tissue, and stress slows migration.
+    migration : {"tissue", "tensor"}
+        Diffusivity by tissue, or along the fibres of a diffusion tensor image.
+
+    Examples
+    --------
+    >>> ModelChoice(growth="gompertz", oxygen=True).describe()
+    'Gompertz growth with oxygen and necrosis'
+    """
+
+    growth: Growth = "logistic"
+    resistant: bool = False
+    oxygen: bool = False
+    mass_effect: bool = False
+    migration: Migration = "tissue"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("growth", get_args(Growth)), ("migration", get_args(Migration))):
+            if getattr(self, name) not in allowed:
+                raise InvalidInput(
+                    f"The model's {name} is {getattr(self, name)!r}; it may be "
+                    f"{', '.join(map(repr, allowed))}."
+                )
+        for name in ("resistant", "oxygen", "mass_effect"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput(
+                    f"The model's {name} is {getattr(self, name)!r}; it may be true or false."
+                )
+
+    def describe(self) -> str:
+        """The model in a few words."""
+        parts = [
+            name
+            for chosen, name in (
+                (self.resistant, "a resistant line"),
+                (self.oxygen, "oxygen and necrosis"),
+                (self.mass_effect, "mass effect"),
+                (self.migration == "tensor", "migration along fibres"),
+            )
+            if chosen
+        ]
+        growth = self.growth.capitalize() if self.growth == "gompertz" else self.growth
+        return f"{growth} growth" + (" with " + ", ".join(parts) if parts else "")
+
+    def as_dict(self) -> dict[str, str | bool]:
+        """Plain values, for records and hashes."""
+        return dataclasses.asdict(self)
