@@ -1,4 +1,4 @@
-"""Text with a unit to a plain number in the project's own units (mm, day, Gy, mg, cells).
+"""Text with a unit to a plain number in the project's own units (mm, day, Gy, mg, kPa, cells).
 
 This is the only place where units are converted; everywhere else numbers are
 plain floats in the unit that their name or docstring states.
@@ -16,7 +16,7 @@ from twin.errors import InvalidInput
 __all__ = ["KNOWN_UNITS", "Unit", "parse_quantity", "parse_unit"]
 
 # name: (factor to the base unit, dimension, power of that dimension).
-# Base units: mm, day, Gy, mg, cell; a litre is a volume, so length to the third.
+# Base units: mm, day, Gy, mg, kPa, cell; a litre is a volume, so length to the third.
 _UNITS: dict[str, tuple[float, str, int]] = {
     "um": (1e-3, "length", 1),
     "mm": (1.0, "length", 1),
@@ -39,6 +39,9 @@ _UNITS: dict[str, tuple[float, str, int]] = {
     "mg": (1.0, "mass", 1),
     "g": (1e3, "mass", 1),
     "kg": (1e6, "mass", 1),
+    "Pa": (1e-3, "pressure", 1),
+    "kPa": (1.0, "pressure", 1),
+    "mmHg": (0.133322387415, "pressure", 1),
     "cells": (1.0, "cells", 1),
     "%": (0.01, "", 0),
     "1": (1.0, "", 0),
