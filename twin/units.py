@@ -82,7 +82,7 @@ def parse_unit(text: str) -> Unit:
     """
     cleaned = text.translate(_SUPERSCRIPTS)
     parts = cleaned.split("/")
-    factor, powers = 1.0, dict.fromkeys(("length", "time", "dose", "mass", "cells"), 0)
+    factor, powers = 1.0, dict.fromkeys(("length", "time", "dose", "mass", "pressure", "cells"), 0)
     for place, part in enumerate(parts):
         sign = 1 if place == 0 else -1
         words = part.strip().removeprefix("(").removesuffix(")").split()
