@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from twin.images import Image, read_nifti
     from twin.mesh import Mesh
+    from twin.model_choice import ModelChoice
     from twin.parameters import Parameter, ParameterSet, load_parameter_set
     from twin.patient import Grid, Structure, Twin
     from twin.protocol import Save, Solver, State
@@ -37,6 +38,7 @@ _HOME = {
     "Image": "images",
     "InvalidInput": "errors",
     "Mesh": "mesh",
+    "ModelChoice": "model_choice",
     "NotConverged": "errors",
     "OutsideTrainingDomain": "errors",
     "Parameter": "parameters",
@@ -67,6 +69,7 @@ __all__ = [
     "Image",
     "InvalidInput",
     "Mesh",
+    "ModelChoice",
     "NotConverged",
     "OutsideTrainingDomain",
     "Parameter",

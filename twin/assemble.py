@@ -20,6 +20,7 @@ from twin.patient import MESH_LABELS, TISSUES, Grid, Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, VisitTable, cavity_name, read_patient_file
 from twin.protocol import Progress
 from twin.resampling import to_isotropic
+from twin.tissue_images import partial_volumes, tensor_on_grid
 
 __all__ = ["assemble", "mesh_labels"]
 
@@ -39,6 +40,8 @@ class _Voxels:
     organs: Mapping[str, Mask]
     cavities: Mapping[str, Mask]
     image: NDArray[np.float32] | None
+    probabilities: Mapping[str, NDArray[np.float32]] | None
+    tensor: NDArray[np.float32] | None
 
 
 def assemble(
@@ -81,6 +84,9 @@ def assemble(
         calendar=content.calendar,
         body_surface_m2=content.patient.body_surface,
         delivered=delivered,
+        model=content.model.choice,
+        tissue_probabilities=voxels.probabilities,
+        tensor=voxels.tensor,
     )
 
 
@@ -166,6 +172,9 @@ def _read_voxels(content: PatientFile, folder: Path, where: str) -> _Voxels:
         files[cavity_name(number)] = (past.cavity, "cavity")
     if visit.t1 is not None:
         files["t1"] = (visit.t1, "T1 image")
+    if visit.tissue_probabilities is not None:
+        for name, file in visit.tissue_probabilities:
+            files[f"part_{name}"] = (file, f"probability of {name}")
     images = {"tissues": tissues}
     for key, (file, what) in files.items():
         images[key] = read_nifti(folder / file, what=what)
@@ -182,7 +191,8 @@ def _read_voxels(content: PatientFile, folder: Path, where: str) -> _Voxels:
         if key in images:
             images[key] = _whole_numbers(images[key], what=key)
     straight: dict[str, Any] = {
-        key: to_isotropic(image, labels=key != "t1") for key, image in images.items()
+        key: to_isotropic(image, labels=key != "t1" and not key.startswith("part_"))
+        for key, image in images.items()
     }
     box = _head_box(straight["tissues"].data > 0)
     affine = np.array(straight["tissues"].affine)
@@ -200,13 +210,18 @@ def _read_voxels(content: PatientFile, folder: Path, where: str) -> _Voxels:
     for name, mask in {**organs, **cavities}.items():
         if not mask.any():
             raise InvalidInput(f"{where}: {name} has no voxel in the head; check its file.")
+    grid = Grid(tissue_map.shape, affine)  # type: ignore[arg-type]
     return _Voxels(
-        grid=Grid(tissue_map.shape, affine),  # type: ignore[arg-type]
+        grid=grid,
         tissues=tissue_map,
         tumour=tumour,
         organs=organs,
         cavities=cavities,
         image=cut["t1"].astype(np.float32) if "t1" in cut else None,
+        probabilities=partial_volumes(cut, tissue_map, where=where),
+        tensor=None
+        if visit.tensor is None
+        else tensor_on_grid(visit.tensor, folder, grid, tissue_map, tumour, where=where),
     )
 
 

@@ -18,6 +18,7 @@ from twin.calendar import Calendar
 from twin.errors import InvalidInput
 from twin.mesh_store import read_mesh, write_mesh
 from twin.meshing import mesh_quality
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, Twin
 from twin.regimen import Regimen
@@ -108,6 +109,10 @@ def _write_files(twin: Twin, folder: Path) -> None:
     arrays: dict[str, Any] = {"tissues": twin.tissues, "affine": twin.grid.affine}
     if twin.image is not None:
         arrays["image"] = twin.image
+    if twin.tensor is not None:
+        arrays["tensor"] = twin.tensor
+    for name, values in (twin.tissue_probabilities or {}).items():
+        arrays[f"probability_{name}"] = values
     for number, structure in enumerate(twin.structures.values()):
         arrays[f"structure_{number}"] = np.packbits(structure.mask)
     write_atomically(folder / "voxels.npz", lambda path: np.savez_compressed(path, **arrays))
@@ -132,6 +137,7 @@ def _write_files(twin: Twin, folder: Path) -> None:
         "reference_date": twin.calendar.reference_date.isoformat(),
         "body_surface_m2": twin.body_surface_m2,
         "delivered": twin.delivered.as_dict(),
+        "model": twin.model.as_dict(),
         "shape": list(twin.grid.shape),
         "structures": [
             {
@@ -204,6 +210,13 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         }
         tissues = arrays["tissues"]
         image = arrays["image"] if "image" in arrays.files else None
+        tensor = arrays["tensor"] if "tensor" in arrays.files else None
+        prefix = "probability_"
+        maps = {
+            name.removeprefix(prefix): arrays[name]
+            for name in arrays.files
+            if name.startswith(prefix)
+        }
         grid = Grid(shape, arrays["affine"])  # type: ignore[arg-type]
     return Twin(
         name=record["name"],
@@ -217,4 +230,7 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         calendar=Calendar(dt.date.fromisoformat(record["reference_date"])),
         body_surface_m2=record["body_surface_m2"],
         delivered=Regimen.from_dict(record["delivered"]),
+        model=ModelChoice(**record["model"]),
+        tissue_probabilities=maps or None,
+        tensor=tensor,
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 
-__all__ = ["Image", "read_nifti", "same_grid"]
+__all__ = ["Image", "read_nifti", "read_volumes", "same_grid"]
 
 MAX_SIDE = 1024
 MAX_VOXELS = 2**28
@@ -91,13 +91,50 @@ def read_nifti(path: str | os.PathLike[str], *, what: str = "image") -> Image:
         Missing, not NIfTI, truncated, too large, not three-dimensional,
         without orientation, or with values that are not finite.
     """
-    file = Path(path)
+    data, affine, _ = _read(Path(path), what, volumes=1)
+    return Image(data, affine)
+
+
+def read_volumes(
+    path: str | os.PathLike[str], count: int, *, what: str = "image"
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the volumes of a four-dimensional NIfTI file, in RAS axis order.
+
+    Parameters
+    ----------
+    path : path
+    count : int
+        How many volumes there must be.
+    what : str
+        As in `read_nifti`.
+
+    Returns
+    -------
+    data : ndarray of float32, shape (i, j, k, count)
+    affine : ndarray, [mm], shape (4, 4)
+        From voxel numbers to RAS millimetres.
+    file_affine : ndarray, [mm], shape (4, 4)
+        The same before the axes were put in RAS order: the axes of the file.
+
+    Raises
+    ------
+    InvalidInput
+        As in `read_nifti`, or another number of volumes.
+    """
+    data, affine, file_affine = _read(Path(path), what, volumes=count)
+    return data.astype(np.float32, copy=False), affine, file_affine
+
+
+def _read(
+    file: Path, what: str, *, volumes: int
+) -> tuple[NDArray[np.generic], NDArray[np.float64], NDArray[np.float64]]:
+    """Values and affine in RAS order, and the affine of the file."""
     label = f"{what[:1].upper()}{what[1:]} {file}"
     if not file.is_file():
         raise InvalidInput(f"{label} does not exist{_similar(file)}; check name and folder.")
     if not file.name.endswith((".nii", ".nii.gz")):
         raise InvalidInput(f"{label} is not a NIfTI file by its name; give a .nii or .nii.gz file.")
-    _check_declared_size(file, label)
+    _check_declared_size(file, label, volumes)
     try:
         picture: Any = nib.load(file)
         header = picture.header
@@ -113,7 +150,7 @@ def read_nifti(path: str | os.PathLike[str], *, what: str = "image") -> Image:
             raise InvalidInput(
                 f"{label} has an affine that is singular or not finite; export it again."
             )
-        data = _values(picture, label)
+        data = _values(picture, label, volumes)
     except InvalidInput:
         raise
     except MemoryError:
@@ -123,8 +160,7 @@ def read_nifti(path: str | os.PathLike[str], *, what: str = "image") -> Image:
         raise InvalidInput(
             f"{label} is damaged or cut short ({reason}); copy or export it again."
         ) from None
-    data, affine = _canonical(data, affine)
-    return Image(data, affine)
+    return (*_canonical(data, affine), affine)
 
 
 def _similar(file: Path) -> str:
@@ -140,7 +176,7 @@ def _open(file: Path) -> IO[bytes]:
     return gzip.open(file) if file.name.endswith(".gz") else file.open("rb")  # type: ignore[return-value]
 
 
-def _check_declared_size(file: Path, label: str) -> None:
+def _check_declared_size(file: Path, label: str, volumes: int = 1) -> None:
     """Read the header alone and judge what it declares."""
     try:
         with _open(file) as stream:
@@ -165,6 +201,13 @@ def _check_declared_size(file: Path, label: str) -> None:
     sides = [int(side) for side in header["dim"][1 : 1 + max(0, min(axes, 7))]]
     while len(sides) > 3 and sides[-1] == 1:
         sides.pop()
+    if volumes > 1:
+        if len(sides) < 4 or math.prod(sides[3:]) != volumes or min(sides) < 1:
+            raise InvalidInput(
+                f"{label} has the shape {tuple(sides)}; it must hold {volumes} volumes along its "
+                "fourth axis."
+            )
+        sides = sides[:3]
     if len(sides) != 3 or min(sides) < 1:
         raise InvalidInput(
             f"{label} has the shape {tuple(sides)}; it must be one three-dimensional volume."
@@ -178,13 +221,13 @@ def _check_declared_size(file: Path, label: str) -> None:
         raise InvalidInput(f"{label} has a damaged header (voxel offset); export it again.")
 
 
-def _values(picture: Any, label: str) -> NDArray[np.generic]:
+def _values(picture: Any, label: str, volumes: int) -> NDArray[np.generic]:
     kind = picture.get_data_dtype()
     if kind.fields is not None or kind.kind not in "iuf":
         raise InvalidInput(f"{label} holds values of type {kind}; it must hold plain numbers.")
     proxy = picture.dataobj
     scaled = (proxy.slope, proxy.inter) != (1.0, 0.0)
-    shape = picture.shape[:3]
+    shape = picture.shape[:3] if volumes == 1 else (*picture.shape[:3], volumes)
     if kind.kind in "iu" and not scaled:
         return np.asarray(proxy).reshape(shape)
     data = np.asarray(proxy, np.float32).reshape(shape)
@@ -202,7 +245,7 @@ def _canonical(
     turned = nib.orientations.apply_orientation(data, order)
     return (
         np.ascontiguousarray(turned),
-        affine @ nib.orientations.inv_ornt_aff(order, data.shape),
+        affine @ nib.orientations.inv_ornt_aff(order, data.shape[:3]),
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.calendar import Calendar
+from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
+from twin.tissue_probabilities import check_probabilities
 
 __all__ = ["MESH_LABELS", "TISSUES", "TUMOUR_STRUCTURES", "Grid", "Structure", "Twin"]
 
@@ -150,6 +152,11 @@ class Twin:
         Treatment given already, with its days.
     model : ModelChoice
         The growth model.
+    tissue_probabilities : mapping of str to ndarray of float32, shape of the grid, or None
+        For each tissue of `TISSUES` the part of a voxel that it fills, [1].
+    tensor : ndarray of float32 or None, shape (*grid, 6)
+        Water diffusion tensor, xx yy zz yz xz xy in RAS axes, in any unit; six zeros where
+        no direction is known. In the tumour it is what is to be used, not what was measured.
 
     Raises
     ------
@@ -170,7 +177,9 @@ class Twin:
     calendar: Calendar
     body_surface_m2: float
     delivered: Regimen
-    model: ModelChoice = ModelChoice()
+    model: ModelChoice = field(default_factory=ModelChoice)
+    tissue_probabilities: Mapping[str, NDArray[np.float32]] | None = None
+    tensor: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -190,6 +199,7 @@ class Twin:
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
         self._check_tumour()
+        self._check_migration()
         for mesh, what in ((self.mesh, "mesh"), (self.coarse_mesh, "coarse mesh")):
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
@@ -211,6 +221,36 @@ class Twin:
         count = sum(self.structures[name].mask.astype(np.int8) for name in TUMOUR_STRUCTURES)
         if int(np.max(count)) > 1:
             raise InvalidInput("Necrosis, enhancing tumour and FLAIR abnormality must not overlap.")
+
+    def _check_migration(self) -> None:
+        """Check tissue probabilities and tensor; arrays that are read-only already were checked."""
+        if self.tissue_probabilities is not None:
+            maps = {}
+            for name, values in self.tissue_probabilities.items():
+                self._check_shape(values.shape, f"probability of {name}")
+                maps[name] = np.ascontiguousarray(values, np.float32)
+            if any(part.flags.writeable for part in maps.values()):
+                check_probabilities(maps, tuple(TISSUES))
+            for part in maps.values():
+                part.setflags(write=False)
+            object.__setattr__(self, "tissue_probabilities", MappingProxyType(maps))
+        if self.tensor is not None:
+            if np.ndim(self.tensor) != 4 or self.tensor.shape[-1] != 6:
+                raise GeometryMismatch(
+                    f"The tensor has shape {np.shape(self.tensor)}; it needs six components in "
+                    f"each voxel of the grid {self.grid.shape}."
+                )
+            self._check_shape(self.tensor.shape[:3], "tensor")
+            tensor = np.ascontiguousarray(self.tensor, np.float32)
+            if tensor.flags.writeable:
+                check_tensor(tensor, np.ones(self.grid.shape, bool), what="The twin's tensor")
+            tensor.setflags(write=False)
+            object.__setattr__(self, "tensor", tensor)
+        elif self.model.migration == "tensor":
+            raise InvalidInput(
+                "The model's migration is 'tensor' but the twin has no tensor; give the patient a "
+                "diffusion tensor image, or choose 'tissue'."
+            )
 
     def _check_mesh(self, mesh: Mesh, what: str) -> None:
         missing = set(MESH_LABELS) - {"necrosis"} - set(mesh.label_names.values())
@@ -240,8 +280,9 @@ class Twin:
     def content_hash(self) -> str:
         """Hexadecimal SHA-256 of all that a run depends on, but the parameters.
 
-        Meshes, masks, tissues, grid, body surface, calendar, delivered
-        treatment and the structures' alpha/beta names; no names, paths or pictures.
+        Meshes, masks, tissues, grid, body surface, calendar, delivered treatment, model,
+        the structures' alpha/beta names, tissue probabilities and tensor where there are
+        any; no names, paths or pictures.
         """
         digest = hashlib.sha256()
         digest.update(self.mesh.content_hash.encode())
@@ -258,6 +299,10 @@ class Twin:
             "model": self.model.as_dict(),
         }
         digest.update(json.dumps(record, sort_keys=True).encode())
+        for name, values in sorted((self.tissue_probabilities or {}).items()):
+            digest.update(f"probability {name}".encode() + values.tobytes())
+        if self.tensor is not None:
+            digest.update(b"tensor" + self.tensor.tobytes())
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -278,6 +323,13 @@ class Twin:
             f"Mesh: {len(self.mesh.points)} nodes and {len(self.mesh.cells)} tetrahedra "
             f"(coarse: {len(self.coarse_mesh.points)} nodes).",
         ]
+        if self.model != ModelChoice():
+            lines.append(f"Model: {self.model.describe()}.")
+        if self.tissue_probabilities is not None:
+            lines.append("Migration takes tissues by their part of each element.")
+        if self.tensor is not None:
+            share = known(self.tensor)[self.tissues == TISSUES["white_matter"]].mean()
+            lines.append(f"Diffusion tensor: known in {100 * share:.0f} % of the white matter.")
         if self.delivered.courses:
             lines += ["Given already:", *self.delivered.describe(self.calendar)]
         return "\n".join(lines)

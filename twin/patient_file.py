@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from twin.calendar import Calendar
 from twin.courses import Course, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.parameters import ParameterSet, load_parameter_set
+from twin.patient_tables import (
+    LABEL_CONVENTIONS,
+    LabelNumber,
+    ModelTable,
+    VisitTable,
+    all_different,
+)
 from twin.regimen import Regimen
 from twin.toml_file import Date, FileModel, check, quantity, read_toml
 from twin.units import parse_quantity
 
-__all__ = ["LABEL_CONVENTIONS", "PatientFile", "json_schema", "read_patient_file"]
-
-#: Numbers of the tumour's parts in segmentations that follow a convention.
-LABEL_CONVENTIONS = {
-    "brats": {"necrosis": 1, "flair": 2, "enhancing": 4},
-    "brats2023": {"necrosis": 1, "flair": 2, "enhancing": 3},
-}
-
-LabelNumber = Annotated[int, Field(ge=1, le=32767)]
+__all__ = [
+    "LABEL_CONVENTIONS",
+    "MeshTable",
+    "PatientFile",
+    "VisitTable",
+    "cavity_name",
+    "json_schema",
+    "read_patient_file",
+]
 
 
 class PatientTable(FileModel):
@@ -35,75 +41,6 @@ class PatientTable(FileModel):
         default="patient", max_length=200, description="a pseudonym, never a real name"
     )
     body_surface: quantity("m2", example="1.8 m2", at_least=0.3, at_most=3.5)  # type: ignore[valid-type]
-
-
-def _all_different(numbers: Mapping[str, int | None]) -> None:
-    seen: dict[int, str] = {}
-    for name, number in numbers.items():
-        if number is None:
-            continue
-        if number in seen:
-            raise InvalidInput(
-                f"{seen[number]} and {name} both have the label {number}; give each its own."
-            )
-        seen[number] = name
-
-
-class TumourLabels(FileModel):
-    """Numbers of the tumour's parts in the segmentation."""
-
-    necrosis: LabelNumber | None = Field(default=None, description="necrotic centre")
-    enhancing: LabelNumber = Field(description="enhancing rim")
-    flair: LabelNumber = Field(description="FLAIR abnormality outside the core")
-
-    @model_validator(mode="after")
-    def _different(self) -> TumourLabels:
-        _all_different(self.numbers)
-        return self
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """Number of each part that has one."""
-        return {name: number for name, number in self if number is not None}
-
-
-def _convention(value: object) -> object:
-    """Return the table that a convention's name stands for."""
-    if not isinstance(value, str):
-        return value
-    if value not in LABEL_CONVENTIONS:
-        raise InvalidInput(
-            f'"{value}" is not a convention; write one of {", ".join(LABEL_CONVENTIONS)}, or a '
-            "table such as { necrosis = 1, flair = 2, enhancing = 4 }."
-        )
-    return LABEL_CONVENTIONS[value]
-
-
-class TissueLabels(FileModel):
-    """Numbers of the tissues in the tissue map; 0 is outside the head."""
-
-    fluid: LabelNumber = 1
-    grey_matter: LabelNumber = 2
-    white_matter: LabelNumber = 3
-
-    @model_validator(mode="after")
-    def _different(self) -> TissueLabels:
-        _all_different(dict(self))
-        return self
-
-
-class VisitTable(FileModel):
-    """``[[visit]]``: the images of one day."""
-
-    date: Date
-    reference: bool = Field(default=False, description="day 0; exactly one visit is the reference")
-    tissues: str = Field(description="NIfTI file of tissue labels")
-    tissue_labels: TissueLabels = TissueLabels()
-    segmentation: str = Field(description="NIfTI file of the tumour's parts")
-    labels: Annotated[TumourLabels, BeforeValidator(_convention)] = Field(
-        description="a convention, or a table of numbers"
-    )
-    t1: str | None = Field(default=None, description="NIfTI file of the T1 image, for pictures")
 
 
 class StructureTable(FileModel):
@@ -123,7 +60,7 @@ class StructuresTable(FileModel):
 
     @model_validator(mode="after")
     def _names(self) -> StructuresTable:
-        _all_different({name: organ.label for name, organ in self.labels.items()})
+        all_different({name: organ.label for name, organ in self.labels.items()})
         for name in self.labels:
             if name in ("necrosis", "enhancing", "flair", "brain", "gtv", "core", "cavity"):
                 raise InvalidInput(f'"{name}" is a name of the program\'s own; choose another.')
@@ -275,6 +212,7 @@ class PatientFile(FileModel):
     visit: tuple[VisitTable, ...] = Field(min_length=1, max_length=100)
     structures: StructuresTable | None = None
     parameters: ParametersTable
+    model: ModelTable = ModelTable()
     mesh: MeshTable = MeshTable()
     history: HistoryTable = HistoryTable()
 
@@ -288,6 +226,15 @@ class PatientFile(FileModel):
             )
         if marked != 1:
             raise InvalidInput("no visit is the reference; write reference = true in it.")
+        return self
+
+    @model_validator(mode="after")
+    def _tensor_where_needed(self) -> PatientFile:
+        if self.model.migration == "tensor" and self.reference.tensor is None:
+            raise InvalidInput(
+                'model, migration is "tensor", but the reference visit has no tensor; add '
+                'tensor = { file = ..., order = ..., frame = ... } to it, or write "tissue".'
+            )
         return self
 
     @property

@@ -1,0 +1,157 @@
+"""Tables of ``patient.toml`` that describe the images of a visit and choose the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from twin.diffusion_tensor import component_order
+from twin.errors import InvalidInput
+from twin.model_choice import Growth, Migration, ModelChoice
+from twin.toml_file import Date, FileModel
+
+__all__ = [
+    "LABEL_CONVENTIONS",
+    "LabelNumber",
+    "ModelTable",
+    "TensorTable",
+    "TissueProbabilities",
+    "VisitTable",
+    "all_different",
+]
+
+#: Numbers of the tumour's parts in segmentations that follow a convention.
+LABEL_CONVENTIONS = {
+    "brats": {"necrosis": 1, "flair": 2, "enhancing": 4},
+    "brats2023": {"necrosis": 1, "flair": 2, "enhancing": 3},
+}
+
+LabelNumber = Annotated[int, Field(ge=1, le=32767)]
+
+
+def all_different(numbers: Mapping[str, int | None]) -> None:
+    """Refuse two names of one label."""
+    seen: dict[int, str] = {}
+    for name, number in numbers.items():
+        if number is None:
+            continue
+        if number in seen:
+            raise InvalidInput(
+                f"{seen[number]} and {name} both have the label {number}; give each its own."
+            )
+        seen[number] = name
+
+
+class TumourLabels(FileModel):
+    """Numbers of the tumour's parts in the segmentation."""
+
+    necrosis: LabelNumber | None = Field(default=None, description="necrotic centre")
+    enhancing: LabelNumber = Field(description="enhancing rim")
+    flair: LabelNumber = Field(description="FLAIR abnormality outside the core")
+
+    @model_validator(mode="after")
+    def _different(self) -> TumourLabels:
+        all_different(self.numbers)
+        return self
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Number of each part that has one."""
+        return {name: number for name, number in self if number is not None}
+
+
+def _convention(value: object) -> object:
+    """Return the table that a convention's name stands for."""
+    if not isinstance(value, str):
+        return value
+    if value not in LABEL_CONVENTIONS:
+        raise InvalidInput(
+            f'"{value}" is not a convention; write one of {", ".join(LABEL_CONVENTIONS)}, or a '
+            "table such as { necrosis = 1, flair = 2, enhancing = 4 }."
+        )
+    return LABEL_CONVENTIONS[value]
+
+
+class TissueLabels(FileModel):
+    """Numbers of the tissues in the tissue map; 0 is outside the head."""
+
+    fluid: LabelNumber = 1
+    grey_matter: LabelNumber = 2
+    white_matter: LabelNumber = 3
+
+    @model_validator(mode="after")
+    def _different(self) -> TissueLabels:
+        all_different(dict(self))
+        return self
+
+
+class TissueProbabilities(FileModel):
+    """Maps of the part of each voxel that is a tissue, 0 to 1."""
+
+    white_matter: str = Field(description="NIfTI file")
+    grey_matter: str = Field(description="NIfTI file")
+    fluid: str = Field(description="NIfTI file")
+
+
+class TensorTable(FileModel):
+    """The diffusion tensor image: direction and anisotropy count, not the unit."""
+
+    file: str = Field(description="NIfTI file of six volumes, on a grid of its own")
+    order: str = Field(
+        description="the six components in the file's order",
+        examples=["xx yy zz yz xz xy", "xx xy xz yy yz zz", "xx yy zz xy xz yz"],
+    )
+    frame: Literal["world", "image", "fsl"] = Field(
+        description="axes of the components: right-anterior-superior, the file's voxel axes, or "
+        "these as FSL has them (the first reversed where the file is neurological)"
+    )
+    tumour_tensor: Literal["isotropic", "mirror", "measured"] = Field(
+        default="isotropic",
+        description="inside tumour and oedema, where the tract is no longer what it was: no "
+        "direction, that of the other hemisphere (approximate), or as measured",
+    )
+
+    @field_validator("order")
+    @classmethod
+    def _six(cls, order: str) -> str:
+        component_order(order)
+        return order
+
+
+class VisitTable(FileModel):
+    """``[[visit]]``: the images of one day."""
+
+    date: Date
+    reference: bool = Field(default=False, description="day 0; exactly one visit is the reference")
+    tissues: str = Field(description="NIfTI file of tissue labels")
+    tissue_labels: TissueLabels = TissueLabels()
+    segmentation: str = Field(description="NIfTI file of the tumour's parts")
+    labels: Annotated[TumourLabels, BeforeValidator(_convention)] = Field(
+        description="a convention, or a table of numbers"
+    )
+    t1: str | None = Field(default=None, description="NIfTI file of the T1 image, for pictures")
+    tissue_probabilities: TissueProbabilities | None = Field(
+        default=None, description="partial volumes, for the migration between tissues"
+    )
+    tensor: TensorTable | None = Field(
+        default=None, description='diffusion tensor image, for migration = "tensor"'
+    )
+
+
+class ModelTable(FileModel):
+    """``[model]``: what the growth model is composed of."""
+
+    growth: Growth = Field(default="logistic", description="law of proliferation")
+    resistant: bool = Field(default=False, strict=True, description="a second, resistant line")
+    oxygen: bool = Field(default=False, strict=True, description="hypoxia, necrosis and vessels")
+    mass_effect: bool = Field(default=False, strict=True, description="growth displaces tissue")
+    migration: Migration = Field(
+        default="tissue", description="by tissue, or along the fibres of the tensor image"
+    )
+
+    @property
+    def choice(self) -> ModelChoice:
+        """The model that it names."""
+        return ModelChoice(**dict(self))
