@@ -37,6 +37,8 @@ BLOCK_WIDTH = 16
 #: Added everywhere, so that no tail falls to denormal numbers, which cost a hundredfold; it
 #: would have to grow 1e20-fold to be seen.
 LEAST_DENSITY = 1e-24
+#: The one row that radiation kills here, with the patient's own alpha and beta.
+VIABLE = {0: (1.0, 1.0)}
 #: Density below which single precision has gone wrong.
 NEGATIVE_TOLERANCE = 1e-6
 
@@ -216,7 +218,7 @@ class _Block:
         chosen = np.zeros(BLOCK_WIDTH, np.bool_)
         for column, fraction in self._fractions.get(day, ()):
             if self._course[column] != fraction.course:
-                self.surviving[:, column] = self.treatments[column].surviving(fraction)
+                self.surviving[:, column] = self.treatments[column].surviving(fraction, VIABLE)[0]
                 self._course[column] = fraction.course
             chosen[column] = True
         if chosen.any():

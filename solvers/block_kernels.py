@@ -54,35 +54,41 @@ def block_stage(
 def block_react(viable, dead, necrosis, tau, rate, clearance, kill, lowest):
     """Growth, kill and clearance over `tau` for every run, in place; `rate` and so on by run.
 
-    The same as `solvers.kernels.react`; the exponential by the diagonal Pade
-    approximant of order 3, whose error is below 1e-7 where ``rate tau < 0.5``.
+    The step of `solvers.models.generated` for the default model; the exponential by the
+    diagonal Pade approximant of order 3, whose error is below 1e-7 where ``rate tau < 0.5``.
     Returns how many viable densities lay below `lowest`.
     """
     runs = viable.shape[1]
     one, half, two = np.float32(1.0), np.float32(0.5), np.float32(2.0)
-    four, six = np.float32(4.0), np.float32(6.0)
     tenth, twelfth = np.float32(1.0 / 10.0), np.float32(1.0 / 120.0)
-    step = np.float32(tau)
-    decay = np.exp(-clearance * step)
-    half_decay = np.exp(-half * clearance * step)
-    mean_decay = (one - decay) / np.maximum(clearance * step, np.float32(1e-12))
+    whole = np.float32(tau)
+    middle = half * whole
+    decay = np.exp(-clearance * whole)
+    half_decay = np.exp(-clearance * middle)
+    gain = -kill * np.expm1(-clearance * whole) / np.maximum(clearance, np.float32(1e-12))
+    half_gain = -kill * np.expm1(-clearance * middle) / np.maximum(clearance, np.float32(1e-12))
     least = np.float32(lowest)
     below_least = 0
     for i in range(viable.shape[0]):
         for c in range(runs):
-            u, d = viable[i, c], dead[i, c]
+            u, d, fixed = viable[i, c], dead[i, c], necrosis[i, c]
             below_least += not u >= least
-            crowd = necrosis[i, c] + d * mean_decay[c] + half * step * kill[c] * u
-            x = (rate[c] * (one - crowd) - kill[c]) * step
+            x = (rate[c] * (one - d - fixed) - kill[c]) * middle
             square = x * x
             even = one + square * tenth
             share = half + square * twelfth
             below = one / (even - x * share)
-            integral = u * step * two * share * below
-            z = rate[c] * integral
-            viable[i, c] = u * (even + x * share) * below / (one + z)
-            killed = kill[c] * integral * (six + z) / (six + four * z)
-            dead[i, c] = d * decay[c] + killed * half_decay[c]
+            phi = two * share * below
+            w = u * (even + x * share) * below / (one + rate[c] * u * middle * phi)
+            held = d * half_decay[c] + half_gain[c] * u
+            x = (rate[c] * (one - held - fixed) - kill[c]) * whole
+            square = x * x
+            even = one + square * tenth
+            share = half + square * twelfth
+            below = one / (even - x * share)
+            phi = two * share * below
+            viable[i, c] = u * (even + x * share) * below / (one + rate[c] * u * whole * phi)
+            dead[i, c] = d * decay[c] + gain[c] * w
     return below_least
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from solvers.growth import GrowthRates, LogisticGrowth
+from solvers.growth import Growth
 from solvers.mesh_error import with_two_mesh_error
+from solvers.models import Model, compose
 from solvers.output import Recorder
 from solvers.prepared import Prepared, prepare
 from solvers.stepping import plan_steps
@@ -30,10 +31,11 @@ NUMERICS_VERSION = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiniteElementSolver:
-    """Fisher growth with a dead pool on linear tetrahedra with lumped mass.
+    """A growth model on linear tetrahedra with lumped mass.
 
-    Strang splitting: the reaction exactly (a Bernoulli equation), diffusion by
-    the stabilised explicit RKL2 method with as many stages as the step needs.
+    Strang splitting: the reaction by the model's own step (exact for logistic
+    growth), diffusion by the stabilised explicit RKL2 method with as many stages as
+    the step needs.
 
     Parameters
     ----------
@@ -43,11 +45,14 @@ class FiniteElementSolver:
         Initial state inside the outlines, see `solvers.initial_state`.
     clip : bool
         Remove negative transmissibilities; only tests of accuracy switch it off.
+    model : Model or None
+        The patient's own choice if None.
     """
 
     step_day: float = 1.0
     profile: str = "settled"
     clip: bool = True
+    model: Model | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.step_day <= 30.0:
@@ -166,15 +171,13 @@ class _Run:
         start: State | None,
     ) -> None:
         self.solver, self.prepared, self.parameters = solver, prepared, twin.parameters
+        model = compose(twin.model) if solver.model is None else solver.model
+        values = model.values_of(twin.parameters)
         self.treatment = Treatment(prepared, regimen, twin.parameters)
+        self.sensitivities = model.sensitivities(values)
         self.day = 0.0 if start is None else start.day
         self.removed: tuple[str, ...] = () if start is None else start.removed
-        species = (
-            prepared.initial_state(twin.parameters, solver.profile)
-            if start is None
-            else {name: np.asarray(values) for name, values in start.species.items()}
-        )
-        self.growth = LogisticGrowth(GrowthRates.of(twin.parameters), species)
+        self.growth = Growth(model, values, _first_state(solver, prepared, twin, model, start))
         self._use_operators()
         if start is None:
             for event in self.treatment.schedule.events:
@@ -189,7 +192,7 @@ class _Run:
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, Fraction):
-            self.growth.irradiate(self.treatment.surviving(event))
+            self.growth.irradiate(self.treatment.surviving(event, self.sensitivities))
         elif isinstance(event, ResectionEvent) and event.structure not in self.removed:
             self.removed = (*self.removed, event.structure)
             self._use_operators()
@@ -214,11 +217,11 @@ class _Run:
         for step in plan_steps(schedule, outputs, begin=self.day, step_day=step_day):
             between = [day for day in step.outputs if day < step.end]
             if between:
-                kept, begin = self.growth.species(), self.day
+                kept, begin = self.growth.state.copy(), self.day
                 for day in between:
                     self._advance(day)
                     yield day
-                    self.growth.restore(kept)
+                    self.growth.state[:] = kept
                     self.day = begin
             self.take(step.end, step.events)
             if step.outputs and step.outputs[-1] == step.end:
@@ -227,3 +230,23 @@ class _Run:
     def state(self) -> State:
         """All that is needed to go on."""
         return State(day=self.day, species=self.growth.species(), removed=self.removed)
+
+
+def _first_state(
+    solver: FiniteElementSolver,
+    prepared: Prepared,
+    twin: Twin,
+    model: Model,
+    start: State | None,
+) -> NDArray[np.float64]:
+    """Rows of the model's species at the beginning, [1], shape (species, node)."""
+    if start is None:
+        imaged = prepared.initial_state(twin.parameters, solver.profile)
+        return model.initial_state(imaged, model.values_of(twin.parameters))
+    missing = set(model.names) - set(start.species)
+    if missing:
+        raise InvalidInput(
+            f"The state of day {start.day:g} has no {sorted(missing)[0]!r}, which the model "
+            f'"{model.name}" needs; it was made with another model.'
+        )
+    return np.stack([np.asarray(start.species[name], np.float64) for name in model.names])

@@ -1,36 +1,38 @@
-"""The growth model of the main job, and one time step of it.
+"""One time step of a growth model on a mesh.
 
-Fractions of the carrying capacity: viable u, dead d, necrosis n (fixed)::
-
-    du/dt = div(D grad u) + rho u (1 - u - d - n) - k(t) u
-    dd/dt = k(t) u - lambda d
-
-Diffusion and logistic growth by Fisher's equation (SCIENCE 1; Swanson, Alvord
-and Murray 2000, doi 10.1046/j.1365-2184.2000.00177.x), k the drug's kill rate, a
-fraction of radiotherapy moves ``u (1 - S)`` to the dead pool at its instant.
-What is dead takes up space and stays visible until it is cleared; the
-necrotic centre has no vessels and is not cleared (assumed).
+Strang splitting: half of the reaction, diffusion, half of the reaction. The
+reaction is the model's compiled pointwise step, diffusion the stabilised
+explicit RKL2 method on the mobile species; together of second order in time
+and never negative.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.kernels import react, stage, survive
+from solvers.kernels import NEGATIVE_TOLERANCE, crowded_stage, stage, survive
 from solvers.legendre import legendre_step
+from solvers.models.composition import compose
+from solvers.models.generated import pointwise_step
+from solvers.models.model import Model
 from solvers.operators import DiffusionMatrix
 from twin.errors import InvalidInput, NotConverged
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 
-__all__ = ["GrowthRates", "LogisticGrowth"]
+__all__ = ["MOST_PARTS", "Growth", "GrowthRates", "react", "sum_of"]
+
+#: Into so many parts a step's reaction is cut before it is given up.
+MOST_PARTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class GrowthRates:
-    """What the reaction needs of the parameters: rates in [1/day]."""
+    """Rates of the logistic model with a dead pool, [1/day], for batches and shells."""
 
     proliferation: float
     clearance: float
@@ -46,22 +48,42 @@ class GrowthRates:
         return cls(parameters.value("proliferation_rate"), float(np.log(2.0) / half_life))
 
 
-class LogisticGrowth:
-    """Steps the three species in place on one mesh: Strang splitting around RKL2 diffusion.
+class Growth:
+    """The species of a model on one mesh, stepped in place.
 
     Parameters
     ----------
-    rates : GrowthRates
-    species : dict of str to ndarray, [1], shape (node,)
-        viable, dead, necrosis; owned and changed by this object.
+    model : Model
+        Its mobile species come first.
+    values : ndarray, shape (parameter + 1,)
+        Values of its parameters as `Model.values_of` gives them.
+    state : ndarray, [1], shape (species, node)
+        Copied; fractions of the carrying capacity.
     """
 
-    def __init__(self, rates: GrowthRates, species: dict[str, NDArray[np.float64]]) -> None:
-        self.rates = rates
-        self.viable = species["viable"].copy()
-        self.dead = species["dead"].copy()
-        self.necrosis = species["necrosis"].copy()
-        self._work = [np.empty_like(self.viable) for _ in range(4)]
+    def __init__(
+        self, model: Model, values: NDArray[np.float64], state: NDArray[np.float64]
+    ) -> None:
+        self.model = model
+        self.values = np.array(values)
+        self.state = np.array(state)
+        self._mobile = len(model.mobile)
+        self._other = np.empty_like(self.state)
+        shape = self.state[: self._mobile].shape if model.crowded else self.state.shape[1:]
+        self._work = [np.empty(shape, self.state.dtype) for _ in range(5)]
+        self._still = np.zeros(self.state.shape[1], self.state.dtype)
+
+    @classmethod
+    def logistic(cls, rates: GrowthRates, species: Mapping[str, NDArray[np.float64]]) -> Growth:
+        """The default model with these rates, from its species by name."""
+        model = compose(ModelChoice())
+        half_life = np.log(2.0) / rates.clearance
+        state = np.stack([species[name] for name in model.names])
+        return cls(model, np.array([rates.proliferation, half_life, 0.0]), state)
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        """The row of one species, [1], shape (node,); a view."""
+        return self.state[self.model.rows(name)[0]]
 
     def step(
         self, diffusion: DiffusionMatrix, tau: float, kill_first: float, kill_second: float
@@ -71,55 +93,103 @@ class LogisticGrowth:
         Raises
         ------
         NotConverged
-            A density became negative.
+            A density became negative, or a rate is too fast for any step.
         """
-        rate, clearance = self.rates.proliferation, self.rates.clearance
-        arrays = self.dead, self.necrosis, 0.5 * tau, rate, clearance
-        wrong = react(self.viable, *arrays, kill_first)
-        self._diffuse(diffusion, tau)
-        wrong += react(self.viable, *arrays, kill_second)
-        if wrong:
-            raise NotConverged(
-                f"The tumour density fell below zero at {wrong} nodes; a step of {tau:g} day is "
-                "too long for this mesh and diffusivity: choose a smaller step."
-            )
+        react(self.model, self.values, self.state, self._other, 0.5 * tau, kill_first)
+        self.diffuse(diffusion, tau, self._other)
+        react(self.model, self.values, self._other, self.state, 0.5 * tau, kill_second)
 
-    def _diffuse(self, diffusion: DiffusionMatrix, tau: float) -> None:
+    def diffuse(self, diffusion: DiffusionMatrix, tau: float, state: NDArray[np.float64]) -> None:
+        """Migration of the mobile species of `state` over `tau` [day], in place."""
         if diffusion.largest_eigenvalue == 0.0:
             return
-        rows = (
-            diffusion.indptr,
-            diffusion.indices,
-            diffusion.transmissibility,
-            diffusion.inverse_mass,
-        )
-        self.viable, self._work = legendre_step(
-            stage, rows, tau, diffusion.explicit_limit_day, self.viable, self._work
-        )
+        start, *work = self._work
+        rows = diffusion.rows
+        limit = diffusion.explicit_limit_day
+        if self.model.crowded:
+            np.sum(state[self._mobile :], axis=0, out=self._still)
+            start[:] = state[: self._mobile]
+            moved, free = legendre_step(
+                crowded_stage, (*rows, self._still), tau, limit, start, work
+            )
+            state[: self._mobile] = moved
+            self._work = [moved, *free]
+            return
+        for k in range(self._mobile):
+            start[:] = state[k]
+            moved, free = legendre_step(stage, rows, tau, limit, start, work)
+            state[k] = moved
+            start, *work = [moved, *free]
+        self._work = [start, *work]
 
-    def irradiate(self, surviving: NDArray[np.float64]) -> None:
-        """Apply one fraction: `surviving` fraction of the viable cells at each node."""
-        survive(self.viable, self.dead, surviving)
+    def irradiate(self, surviving: Mapping[int, NDArray[np.float64]]) -> None:
+        """Apply one fraction: the surviving share at each node of the cells of each row."""
+        (dead,) = self.model.rows("dead")
+        for row, share in surviving.items():
+            survive(self.state[row], self.state[dead], share)
 
     def remove(self, nodes: NDArray[np.bool_]) -> None:
         """Empty the marked nodes of every species."""
-        for values in (self.viable, self.dead, self.necrosis):
-            values[nodes] = 0.0
+        self.state[:, nodes] = 0.0
 
-    def visible(self) -> NDArray[np.float64]:
-        """Viable, dead and necrotic tissue together, [1], shape (node,)."""
-        return self.viable + self.dead + self.necrosis
+    def total(self, names: Iterable[str]) -> NDArray[np.float64]:
+        """Sum of the named species, [1], shape (node,)."""
+        return sum_of(self.state, self.model.rows(*names))
 
     def species(self) -> dict[str, NDArray[np.float64]]:
-        """Copies of the three species."""
-        return {
-            "viable": self.viable.copy(),
-            "dead": self.dead.copy(),
-            "necrosis": self.necrosis.copy(),
-        }
+        """Copies of the species by name."""
+        return {name: self.state[k].copy() for k, name in enumerate(self.model.names)}
 
-    def restore(self, species: dict[str, NDArray[np.float64]]) -> None:
-        """Go back to copies made by `species`."""
-        self.viable[:] = species["viable"]
-        self.dead[:] = species["dead"]
-        self.necrosis[:] = species["necrosis"]
+
+def sum_of(state: NDArray, rows: Iterable[int]) -> NDArray:
+    """Sum of rows of a state, in their order, shape (node,)."""
+    first, *rest = rows
+    total = state[first].copy()
+    for row in rest:
+        total += state[row]
+    return total
+
+
+def react(
+    model: Model,
+    values: NDArray,
+    state: NDArray,
+    result: NDArray,
+    tau: float,
+    kill: float,
+    *,
+    lowest: float = NEGATIVE_TOLERANCE,
+) -> int:
+    """The reaction over `tau` [day] from `state` to `result`; in how many parts it was taken.
+
+    Raises
+    ------
+    NotConverged
+        A mobile density below `lowest` or not a number, or rates that need
+        more than `MOST_PARTS` parts.
+    """
+    forward = pointwise_step(model).forward
+    values[-1] = kill
+    wrong, stiff = forward(state, result, values, tau, lowest)
+    parts = 1
+    while stiff and not wrong:
+        parts *= 2
+        if parts > MOST_PARTS:
+            raise NotConverged(
+                f'A rate of the model "{model.name}" passes {MOST_PARTS / (2.0 * tau):.3g} per '
+                "day; check its parameters, or choose a smaller step."
+            )
+        source, spare = state, np.empty_like(state)
+        for part in range(parts):
+            target = result if (parts - part) % 2 == 1 else spare
+            bad, stiff = forward(source, target, values, tau / parts, lowest)
+            source = target
+            if stiff:
+                break
+            wrong += bad
+    if wrong:
+        raise NotConverged(
+            f"A density fell below zero or is no number at {wrong} places; a step of {tau:g} day "
+            "is too long for this mesh and diffusivity: choose a smaller step."
+        )
+    return parts

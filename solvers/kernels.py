@@ -1,72 +1,22 @@
-"""Compiled loops of one time step; each releases the interpreter lock."""
+"""Compiled loops of one time step, for real or complex numbers; each releases the interpreter lock."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from twin.compiled import compiled, compiled_sums
 
 #: A density below this is an error, not rounding.
 NEGATIVE_TOLERANCE = -1e-12
 
-__all__ = [
-    "NEGATIVE_TOLERANCE",
-    "react",
-    "react_at_length",
-    "stage",
-    "survive",
-]
-
-
-def react(viable, dead, necrosis, tau, rate, clearance, kill):
-    """Growth, drug kill and clearance over `tau`, in place.
-
-    ``u' = rate u (1 - u - d - n) - kill u``, ``d' = kill u - clearance d``, with the
-    crowding by dead tissue replaced by its mean over the step: a Bernoulli
-    equation, solved exactly; the whole is second order in `tau`.
-
-    Returns how many viable densities lay below `NEGATIVE_TOLERANCE` or were not numbers.
-    """
-    product = clearance * tau
-    decays = (
-        math.exp(-product),
-        math.exp(-0.5 * product),
-        1.0 if product < 1e-12 else -math.expm1(-product) / product,
-    )
-    loop = _react_briefly if (rate + kill) * tau < 0.03 else react_at_length
-    return loop(viable, dead, necrosis, tau, rate, kill, *decays)
-
-
-@compiled_sums
-def _react_briefly(viable, dead, necrosis, tau, rate, kill, decay, half_decay, mean_decay):
-    """The reaction where its exponents are small, without a branch.
-
-    exp(x) by its diagonal Pade approximant of order 3: to rounding for |x| < 0.06.
-    ``ln(1 + z)`` of the drug's kill by its series of order 8.
-    """
-    wrong = 0
-    for i in range(viable.shape[0]):
-        u, d = viable[i], dead[i]
-        wrong += not u >= NEGATIVE_TOLERANCE
-        crowd = necrosis[i] + d * mean_decay + 0.5 * tau * kill * u
-        x = (rate * (1.0 - crowd) - kill) * tau
-        square = x * x
-        even = 1.0 + square * (1.0 / 10.0)
-        share = 0.5 + square * (1.0 / 120.0)
-        below = 1.0 / (even - x * share)
-        integral = 2.0 * tau * share * below * u
-        z = rate * integral
-        viable[i] = u * (even + x * share) * below / (1.0 + z)
-        series = 1.0 + z * (
-            -1 / 2 + z * (1 / 3 + z * (-1 / 4 + z * (1 / 5 + z * (-1 / 6 + z / 7))))
-        )
-        dead[i] = d * decay + kill * integral * series * half_decay
-    return wrong
+__all__ = ["NEGATIVE_TOLERANCE", "crowded_stage", "react_at_length", "stage", "survive"]
 
 
 @compiled
 def react_at_length(viable, dead, necrosis, tau, rate, kill, decay, half_decay, mean_decay):
-    """The reaction for a step of any length."""
+    """Logistic growth with a dead pool over a step of any length, for the surrogate's shells."""
     wrong = 0
     for i in range(viable.shape[0]):
         u, d = viable[i], dead[i]
@@ -118,3 +68,41 @@ def stage(
             result[i] = (
                 mu * here + nu * before[i] + rest * start[i] + mu_tau * total + gamma_tau * slope[i]
             )
+
+
+@compiled_sums
+def crowded_stage(
+    indptr, indices, weights, inverse_mass, still, latest, before, start, slope, result,
+    mu, nu, mu_tau, gamma_tau,
+):  # fmt: skip
+    """The same for several species that hinder each other: arrays of shape (species, node).
+
+    The transmissibility of an edge is multiplied by ``1 - (T_i + T_j)/2``, T the sum
+    of all species at this stage; `still` is the sum of those that do not migrate.
+    """
+    first = nu == 0.0 and gamma_tau == 0.0
+    rest = 1.0 - mu - nu
+    species, nodes = latest.shape
+    filled = still.copy()
+    for s in range(species):
+        for i in range(nodes):
+            filled[i] += latest[s, i]
+    sums = np.empty(species, latest.dtype)
+    for i in range(nodes):
+        sums[:] = 0.0
+        room = 1.0 - 0.5 * filled[i]
+        for k in range(indptr[i], indptr[i + 1]):
+            j = indices[k]
+            weight = weights[k] * (room - 0.5 * filled[j])
+            for s in range(species):
+                sums[s] += weight * (latest[s, j] - latest[s, i])
+        for s in range(species):
+            total = sums[s] * inverse_mass[i]
+            if first:
+                slope[s, i] = total
+                result[s, i] = start[s, i] + mu_tau * total
+            else:
+                result[s, i] = (
+                    mu * latest[s, i] + nu * before[s, i] + rest * start[s, i]
+                    + mu_tau * total + gamma_tau * slope[s, i]
+                )  # fmt: skip

@@ -12,7 +12,7 @@ import scipy
 import xarray as xr
 from numpy.typing import NDArray
 
-from solvers.growth import LogisticGrowth
+from solvers.growth import Growth, sum_of
 from solvers.prepared import Prepared
 from twin.errors import NotConverged
 from twin.patient import Twin
@@ -51,14 +51,16 @@ class Recorder:
     def record(
         self,
         day: float,
-        growth: LogisticGrowth,
+        growth: Growth,
         mass: NDArray[np.float64],
         removed: tuple[str, ...],
     ) -> None:
         """Write down the state at `day`."""
-        visible = growth.visible()
-        most = float(growth.viable.max(initial=0.0))
-        if not most <= 1.0 + ABOVE_ONE_TOLERANCE:
+        model = growth.model
+        visible = growth.total(model.visible)
+        living = sum_of(growth.state, model.alive)
+        most = float(living.max(initial=0.0))
+        if model.bounded and not most <= 1.0 + ABOVE_ONE_TOLERANCE:
             raise NotConverged(
                 f"The viable density reached {most:.4g} of the carrying capacity on day {day:g}; "
                 "it cannot pass 1: choose a smaller step."
@@ -67,7 +69,7 @@ class Recorder:
             k = self._wanted[day]
             meter = self._prepared.meter(removed, tuple(self.thresholds.values()), self._softness)
             self._volumes[:, :, k] = meter.measure(visible)
-            self._burden[k] = float(mass @ growth.viable)
+            self._burden[k] = float(mass @ living)
         if day in self._fields:
             self._density[self._fields[day]] = visible
 

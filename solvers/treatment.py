@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,26 +26,43 @@ class Treatment:
         twin = prepared.twin
         self.schedule = regimen.schedule(twin.calendar)
         self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
-        self._surviving: dict[int, NDArray[np.float64]] = {}
+        self._surviving: dict[tuple[int, tuple[float, float]], NDArray[np.float64]] = {}
         self._drug = self.schedule.drug_doses
         self._kill = parameters.value("temozolomide_kill") if self._drug else 0.0
         self._kinetics = (
             OneCompartment.of_temozolomide(parameters, twin.body_surface_m2) if self._drug else None
         )
 
-    def surviving(self, fraction: Fraction) -> NDArray[np.float64]:
-        """Share of the cells that survive one fraction, shape (node,)."""
-        if fraction.course not in self._surviving:
+    def surviving(
+        self, fraction: Fraction, sensitivities: Mapping[int, tuple[float, float]]
+    ) -> dict[int, NDArray[np.float64]]:
+        """Share that survives one fraction, of the cells of each row, each of shape (node,).
+
+        Parameters
+        ----------
+        fraction : Fraction
+        sensitivities : mapping of int to (float, float)
+            Factors of alpha and beta of each row, as `Model.sensitivities` gives them.
+        """
+        return {row: self._share(fraction, factors) for row, factors in sensitivities.items()}
+
+    def _share(self, fraction: Fraction, factors: tuple[float, float]) -> NDArray[np.float64]:
+        key = (fraction.course, factors)
+        if key not in self._surviving:
             course = self._regimen.courses[fraction.course]
             if not isinstance(course, Radiotherapy):
                 raise InvalidInput(f"Course {fraction.course} of the regimen is no radiotherapy.")
-            dose = self._prepared.dose_at_nodes(course) / course.fractions
-            self._surviving[fraction.course] = surviving_fraction(
-                dose,
-                alpha=self._parameters.value("alpha"),
-                alpha_beta=self._parameters.value("alpha_beta"),
-            )
-        return self._surviving[fraction.course]
+            of_alpha, of_beta = factors
+            alpha, ratio = self._parameters.value("alpha"), self._parameters.value("alpha_beta")
+            if of_alpha == 0.0:
+                self._surviving[key] = np.ones(len(self._prepared.twin.mesh.points))
+            else:
+                self._surviving[key] = surviving_fraction(
+                    self._prepared.dose_at_nodes(course) / course.fractions,
+                    alpha=alpha * of_alpha,
+                    alpha_beta=ratio * (of_alpha / of_beta),
+                )
+        return self._surviving[key]
 
     def mean_kill(self, times: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean kill rate of the drug between successive times, [1/day], shape (time - 1,).

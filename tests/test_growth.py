@@ -13,15 +13,14 @@ from scipy.integrate import quad, solve_ivp
 
 from solvers.block_kernels import block_react
 from solvers.dose_response import log_surviving_fraction, surviving_fraction
-from solvers.growth import GrowthRates, LogisticGrowth
-from solvers.kernels import react, react_at_length
+from solvers.growth import Growth, GrowthRates, react
+from solvers.models import Model, Rate, Species, compose
 from solvers.operators import mesh_operators
 from solvers.pharmacokinetics import OneCompartment
 from twin.errors import InvalidInput
 from twin.events import DrugDose
+from twin.model_choice import ModelChoice
 from twin.parameters import load_parameter_set
-
-AT_ONCE = 1e12  # [1/day]: what dies is cleared at once, so that it crowds nothing
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def operator_of(mesh, diffusivity):
 
 def grown(operator, rates, species, steps, kill=lambda begin, end: 0.0):
     """Take `steps` [day]; `kill` gives the drug's mean kill rate between two times."""
-    growth = LogisticGrowth(rates, species)
+    growth = Growth.logistic(rates, species)
     day = 0.0
     for step in steps:
         middle, end = day + 0.5 * step, day + step
@@ -60,11 +59,11 @@ def test_logistic_growth_is_exact_whatever_the_step(still, steps):
     growth = grown(still, GrowthRates(0.05, 0.1), species(start), steps)
     factor = np.exp(0.05 * 100.0)
     np.testing.assert_allclose(
-        growth.viable, start * factor / (1 + start * (factor - 1)), rtol=1e-12
+        growth["viable"], start * factor / (1 + start * (factor - 1)), rtol=1e-12
     )
-    assert (growth.dead == 0.0).all()
+    assert (growth["dead"] == 0.0).all()
     # growth.logistic_linear_kill_no_kill
-    assert growth.viable[2] == pytest.approx(0.9428256185740148, rel=1e-12)
+    assert growth["viable"][2] == pytest.approx(0.9428256185740148, rel=1e-12)
 
 
 def test_necrosis_takes_the_place_of_growth(still):
@@ -73,40 +72,38 @@ def test_necrosis_takes_the_place_of_growth(still):
     room = 1.0 - fixed
     factor = np.exp(rate * room * 20.0)
     expected = 0.05 * factor / (1 + 0.05 / room * (factor - 1))
-    np.testing.assert_allclose(growth.viable, expected, rtol=1e-12)
-    assert (growth.necrosis == fixed).all()
+    np.testing.assert_allclose(growth["viable"], expected, rtol=1e-12)
+    assert (growth["necrosis"] == fixed).all()
 
 
 REFERENCE_KILL = [  # id, kill rate [1/day], days, expected; N0 0.1, rho 0.05/day
     ("growth.logistic_linear_kill_critical", 0.05, 100.0, 0.06666666666666667),
     ("growth.logistic_linear_kill_early", 0.02, 1.0, 0.10252506123560401),
 ]
+#: Logistic growth in which nothing dead takes up room: the textbook's equation.
+TEXTBOOK = Model(
+    "textbook",
+    (Species("viable", mobile=True, alive=True),),
+    ("proliferation_rate",),
+    lambda s, p: {"viable": Rate(p.proliferation_rate * (1.0 - s.viable) - p.kill)},
+)
 
 
 @pytest.mark.parametrize(("kill", "days", "expected"), [case[1:] for case in REFERENCE_KILL])
-def test_logistic_growth_with_a_drug(still, kill, days, expected):
-    """The closed form is met as the steps shrink, where the dead are cleared at once.
-
-    A clearance far quicker than the step is met with first order only.
-    """
-    errors = [
-        abs(
-            grown(
-                still, GrowthRates(0.05, AT_ONCE), species(0.1), [step] * round(days / step),
-                lambda begin, end: kill,
-            ).viable[0] / expected - 1
-        )
-        for step in (0.02, 0.005)
-    ]  # fmt: skip
-    assert errors[0] < 1e-4
-    assert errors[1] < 0.3 * errors[0]
+@pytest.mark.parametrize("parts", [1, 7])
+def test_logistic_growth_with_a_drug(still, kill, days, expected, parts):
+    """Exact whatever the step."""
+    growth = Growth(TEXTBOOK, np.array([0.05, 0.0]), np.full((1, 8), 0.1))
+    for _ in range(parts):
+        growth.step(still, days / parts, kill, kill)
+    np.testing.assert_allclose(growth["viable"], expected, rtol=1e-12)
 
 
 def test_a_dilute_tumour_under_a_drug_is_exponential(still):
     growth = grown(
         still, GrowthRates(0.03, 0.02), species(1e-12), [0.5] * 20, lambda begin, end: 0.2
     )
-    np.testing.assert_allclose(growth.viable, 1e-12 * np.exp((0.03 - 0.2) * 10), rtol=1e-10)
+    np.testing.assert_allclose(growth["viable"], 1e-12 * np.exp((0.03 - 0.2) * 10), rtol=1e-10)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.4])
@@ -114,8 +111,8 @@ def test_dead_tissue_is_cleared_with_its_half_life(still, start):
     half_life = 12.0
     rates = GrowthRates(0.0, np.log(2.0) / half_life)
     growth = grown(still, rates, species(start, 0.5), [1.0] * 24)
-    np.testing.assert_allclose(growth.dead, 0.125, rtol=1e-12)
-    np.testing.assert_allclose(growth.viable, start, rtol=1e-12)
+    np.testing.assert_allclose(growth["dead"], 0.125, rtol=1e-12)
+    np.testing.assert_allclose(growth["viable"], start, rtol=1e-12)
 
 
 def reaction(rate, clearance, necrosis, kill):
@@ -151,7 +148,7 @@ def test_the_dead_pool_is_solved_with_second_order_in_time(still, elimination):
             still, GrowthRates(rate, clearance), species(0.6, 0.2, necrosis),
             [step] * round(days / step), mean_kill,
         )  # fmt: skip
-        errors.append(abs(growth.viable[0] - exact[0]) + abs(growth.dead[0] - exact[1]))
+        errors.append(abs(growth["viable"][0] - exact[0]) + abs(growth["dead"][0] - exact[1]))
     assert observed_order(steps, errors) == pytest.approx(2.0, abs=0.2)
     assert errors[1] < 5e-4
 
@@ -171,24 +168,24 @@ IMPULSES = [  # N0 0.3, rho 0.03/day, 30 fractions on weekdays from day 0; survi
 
 @pytest.mark.parametrize(("survival", "days", "expected"), [case[1] for case in IMPULSES])
 def test_fractions_between_logistic_growth(still, survival, days, expected):
-    growth = LogisticGrowth(GrowthRates(0.03, AT_ONCE), species(0.3))
+    growth = Growth(TEXTBOOK, np.array([0.03, 0.0]), np.full((1, 8), 0.3))
     day = 0.0
     for at in [*WEEKDAYS, days]:
         if at > day:
             growth.step(still, at - day, 0.0, 0.0)
         if at in WEEKDAYS:
-            growth.irradiate(np.full(8, survival))
+            growth.state *= survival
         day = at
-    np.testing.assert_allclose(growth.viable, expected, rtol=1e-9)
+    np.testing.assert_allclose(growth["viable"], expected, rtol=1e-9)
 
 
 def test_what_a_fraction_kills_becomes_dead(still):
-    growth = LogisticGrowth(GrowthRates(0.03, 0.01), species(0.6, 0.1, 0.2))
-    growth.irradiate(np.linspace(0.0, 1.0, 8))
-    np.testing.assert_allclose(growth.viable, 0.6 * np.linspace(0, 1, 8), rtol=1e-15)
-    np.testing.assert_allclose(growth.visible(), 0.9, rtol=1e-15)
-    assert growth.viable[-1] == 0.6
-    assert growth.dead[-1] == 0.1
+    growth = Growth.logistic(GrowthRates(0.03, 0.01), species(0.6, 0.1, 0.2))
+    growth.irradiate({0: np.linspace(0.0, 1.0, 8)})
+    np.testing.assert_allclose(growth["viable"], 0.6 * np.linspace(0, 1, 8), rtol=1e-15)
+    np.testing.assert_allclose(growth.total(growth.model.visible), 0.9, rtol=1e-15)
+    assert growth["viable"][-1] == 0.6
+    assert growth["dead"][-1] == 0.1
 
 
 def test_a_full_step_is_of_second_order_in_time():
@@ -223,7 +220,7 @@ def test_a_full_step_is_of_second_order_in_time():
         growth = grown(
             operator, GrowthRates(rate, clearance), start, [step] * round(days / step), mean_kill
         )
-        errors.append(np.abs(np.concatenate([growth.viable, growth.dead]) - exact).max())
+        errors.append(np.abs(np.concatenate([growth["viable"], growth["dead"]]) - exact).max())
     assert observed_order(steps, errors) == pytest.approx(2.0, abs=0.2)
     assert errors[1] < 2e-3
 
@@ -244,7 +241,7 @@ def carried_wave(size, step, days):
         operator, GrowthRates(0.03, 0.1), species(wave(x, 0.0), nodes=len(x)),
         [step] * round(days / step),
     )  # fmt: skip
-    return x, growth.viable, operator.mass
+    return x, growth["viable"], operator.mass
 
 
 def test_reference_values_of_the_exact_wave():
@@ -295,9 +292,9 @@ def manufactured(mesh, diffusivity, density, change, divergence, *, step, days, 
         middle = (k + 0.5) * step
         now = density(middle)
         crowd = 1.0 - now - (change(middle) - divergence(middle)) / (rate * now)
-        growth = LogisticGrowth(GrowthRates(rate, 0.1), species(u, 0.0, crowd, nodes))
+        growth = Growth.logistic(GrowthRates(rate, 0.1), species(u, 0.0, crowd, nodes))
         growth.step(operator, step, 0.0, 0.0)
-        u = growth.viable
+        u = growth["viable"]
     error = u - density(days)
     return np.sqrt(operator.mass @ error**2 / operator.mass.sum())
 
@@ -440,59 +437,33 @@ def test_bad_kinetics_are_refused(bad):
         OneCompartment(clearance_l_h=bad, half_life_h=2.0, body_surface_m2=2.0)
 
 
-# --- the compiled loops: what they count, and that they are one reaction -----------------------
+# --- the compiled loops of a batch -------------------------------------------------------------
 
 
 def tissue(nodes=400, seed=7):
-    """Viable, dead and necrotic tissue that fill at most the room there is."""
+    """Viable, dead and necrotic tissue that fill at most the room there is, rows of a state."""
     share = np.random.default_rng(seed).dirichlet(np.ones(4), nodes)[:, :3]
     share[:20, 0] = 0.0
     share[20:40, 1:] = 0.0
-    return [np.ascontiguousarray(column) for column in share.T]
-
-
-@pytest.mark.parametrize("kill", [0.0, 0.01, 0.2])
-def test_the_brief_reaction_is_the_one_at_length(kill):
-    rate, clearance, tau = 0.027, np.log(2.0) / 60.0, 0.029 / (0.027 + kill)
-    brief, long = tissue(), tissue()
-    product = clearance * tau
-    decays = np.exp(-product), np.exp(-0.5 * product), -np.expm1(-product) / product
-    assert react(*brief, tau, rate, clearance, kill) == 0
-    assert react_at_length(*long, tau, rate, kill, *decays) == 0
-    for one, other in zip(brief, long, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-16)
-
-
-def test_the_reaction_is_continuous_where_the_loops_change():
-    below, above = tissue(), tissue()
-    tau = 0.03 / 0.227
-    for values, step in ((below, tau * (1 - 1e-12)), (above, tau * (1 + 1e-12))):
-        react(*values, step, 0.027, 0.0116, 0.2)
-    for one, other in zip(below, above, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-11)
-
-
-@pytest.mark.parametrize("tau", [0.5, 5.0])  # briefly, at length
-def test_the_reaction_counts_what_is_wrong(tau):
-    viable, dead, necrosis = tissue()
-    viable[[3, 50]] = -1e-9
-    viable[60] = np.nan
-    viable[70] = -1e-13  # rounding
-    assert react(viable, dead, necrosis, tau, 0.027, 0.0116, 0.0) == 3
+    return np.ascontiguousarray(share.T)
 
 
 @pytest.mark.parametrize("kill", [0.0, 0.2])
 def test_the_reaction_of_a_batch_is_that_of_each_run(kill):
     """Single precision against double, three runs with rates of their own."""
     rates = np.array([0.01, 0.027, 0.06])
-    clearances = np.log(2.0) / np.array([10.0, 60.0, 240.0])
+    half_lives = np.array([10.0, 60.0, 240.0])
     singles = [tissue(seed=seed) for seed in range(3)]
     block = [np.stack(part, axis=1).astype(np.float32) for part in zip(*singles, strict=True)]
-    as_rows = [np.asarray(v, np.float32) for v in (rates, clearances, np.full(3, kill))]
+    as_rows = [
+        np.asarray(v, np.float32) for v in (rates, np.log(2.0) / half_lives, np.full(3, kill))
+    ]
     assert block_react(*block, 0.5, *as_rows, -1e-6) == 0
+    model = compose(ModelChoice())
     for k, single in enumerate(singles):
-        react(*single, 0.5, rates[k], clearances[k], kill)
-        for one, many in zip(single, block, strict=True):
+        result = np.empty_like(single)
+        react(model, np.array([rates[k], half_lives[k], 0.0]), single, result, 0.5, kill)
+        for one, many in zip(result, block, strict=True):
             np.testing.assert_allclose(many[:, k], one, rtol=2e-6, atol=1e-7)
     block[0][5, 1], block[0][9, 2], block[0][11, 0] = -1e-3, np.nan, -1e-8
     assert block_react(*block, 0.5, *as_rows, -1e-6) == 2

@@ -7,7 +7,7 @@ from box_meshes import BALL_CENTRE_MM, ball_in_a_box, box_mesh, observed_order
 from scipy.sparse.linalg import expm_multiply
 
 from solvers import operators
-from solvers.growth import GrowthRates, LogisticGrowth
+from solvers.growth import Growth, GrowthRates
 from solvers.legendre import stages_needed
 from solvers.operators import mesh_operators
 from solvers.travel_distance import travel_distance
@@ -21,10 +21,10 @@ def diffused(operator, start, days, step):
     """Viable density after pure diffusion, through the solver's own step."""
     nothing = np.zeros_like(start)
     species = {"viable": start, "dead": nothing, "necrosis": nothing}
-    growth = LogisticGrowth(GrowthRates(proliferation=0.0, clearance=0.1), species)
+    growth = Growth.logistic(GrowthRates(proliferation=0.0, clearance=0.1), species)
     for _ in range(round(days / step)):
         growth.step(operator, step, 0.0, 0.0)
-    return growth.viable
+    return growth["viable"]
 
 
 def everywhere(mesh):
