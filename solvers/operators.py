@@ -68,6 +68,11 @@ class DiffusionMatrix:
         """Longest stable step of forward Euler, [day]."""
         return 2.0 / self.largest_eigenvalue if self.largest_eigenvalue > 0 else np.inf
 
+    @property
+    def rows(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """The operator as the compiled loops take it."""
+        return self.indptr, self.indices, self.transmissibility, self.inverse_mass
+
     def matrix(self) -> scipy.sparse.csr_matrix:
         """L itself, [1/day], shape (node, node): rows sum to zero, no off-diagonal is negative."""
         nodes = len(self.mass)
