@@ -7,8 +7,9 @@ True
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from twin.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from viz.pictures import write_pictures
@@ -29,14 +30,4 @@ _HOME = {
 
 __all__ = ["curves", "scene", "slices", "write_pictures", "write_report"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'viz' has no attribute {name!r}")
-    value = getattr(import_module(f"viz.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
