@@ -11,7 +11,8 @@ are set to zero, which keeps every row's sum, so cells are conserved.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -19,16 +20,18 @@ import ufl
 from numpy.typing import NDArray
 
 from solvers import dolfinx_compat
+from solvers.sliced_rows import SlicedRows, sliced
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
 
-__all__ = ["DiffusionMatrix", "MeshOperators", "mesh_operators"]
+__all__ = ["EDGES", "DiffusionMatrix", "MeshOperators", "element_gradients", "mesh_operators"]
 
 logger = logging.getLogger(__name__)
 
 #: Largest exchange of a node with its neighbours, by the 99th percentile of all nodes.
 SLIVER_CAP = 2.25
-_PAIRS = np.array([(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])
+#: Corners of an element that each of its six edges joins.
+EDGES = np.array([(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class DiffusionMatrix:
     inverse_mass: NDArray[np.float64]
     largest_eigenvalue: float
     clipped_share: float
+    _sliced: SlicedRows | None = field(init=False, repr=False, compare=False, default=None)
 
     @property
     def explicit_limit_day(self) -> float:
@@ -69,9 +73,13 @@ class DiffusionMatrix:
         return 2.0 / self.largest_eigenvalue if self.largest_eigenvalue > 0 else np.inf
 
     @property
-    def rows(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        """The operator as the compiled loops take it."""
-        return self.indptr, self.indices, self.transmissibility, self.inverse_mass
+    def rows(self) -> tuple[Any, ...]:
+        """The operator as the compiled loops take it; laid out on first use."""
+        if self._sliced is None:
+            rows = sliced(self.indptr, self.indices, self.transmissibility)
+            object.__setattr__(self, "_sliced", rows)
+            return (*rows.parts, self.inverse_mass)
+        return (*self._sliced.parts, self.inverse_mass)
 
     def matrix(self) -> scipy.sparse.csr_matrix:
         """L itself, [1/day], shape (node, node): rows sum to zero, no off-diagonal is negative."""
@@ -189,12 +197,10 @@ def _sliver_factors(
     return np.minimum(factor[first], factor[second])
 
 
-def mesh_operators(mesh: Mesh) -> MeshOperators:
-    """Assemble, through dolfinx, what diffusion on a mesh needs.
+def element_gradients(mesh: Mesh) -> NDArray[np.float64]:
+    """``volume * grad(phi)`` of the four P1 functions of each element, [mm2], shape (cell, 4, 3).
 
-    The gradient of the P1 functions, tested with a constant on each element,
-    gives ``volume * d(phi_i)/dx``; the product of two such rows over the
-    volume is the element's share of the stiffness.
+    Assembled by dolfinx: the gradient tested with a constant on each element.
     """
     domain = dolfinx_compat.tetrahedra(mesh.points, mesh.cells)
     linear = dolfinx_compat.function_space(domain, "Lagrange", 1)
@@ -212,14 +218,25 @@ def mesh_operators(mesh: Mesh) -> MeshOperators:
         cell, node = cell_of[matrix.row], node_of[matrix.col]
         corner = (mesh.cells[cell] == node[:, None]).argmax(axis=1)
         gradient[cell, corner, axis] = matrix.data
+    return gradient
+
+
+def mesh_operators(mesh: Mesh) -> MeshOperators:
+    """Assemble, through dolfinx, what diffusion on a mesh needs.
+
+    The product of two rows of `element_gradients` over the volume is the element's
+    share of the stiffness.
+    """
+    gradient = element_gradients(mesh)
+    nodes, cells = len(mesh.points), len(mesh.cells)
     pair_value = (
-        -np.einsum("cpk,cpk->cp", gradient[:, _PAIRS[:, 0]], gradient[:, _PAIRS[:, 1]])
+        -np.einsum("cpk,cpk->cp", gradient[:, EDGES[:, 0]], gradient[:, EDGES[:, 1]])
         / mesh.cell_volume[:, None]
     )
-    ends = np.sort(mesh.cells[:, _PAIRS].astype(np.int64), axis=2)
+    ends = np.sort(mesh.cells[:, EDGES].astype(np.int64), axis=2)
     code, edge = np.unique(ends[..., 0] * nodes + ends[..., 1], return_inverse=True)
     cell_to_edge = scipy.sparse.csr_matrix(
-        (pair_value.ravel(), (edge.ravel(), np.repeat(np.arange(cells), len(_PAIRS)))),
+        (pair_value.ravel(), (edge.ravel(), np.repeat(np.arange(cells), len(EDGES)))),
         shape=(len(code), cells),
     )
     edges = np.stack([code // nodes, code % nodes], axis=1)
