@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "train a neural surrogate of one patient on the solver"),
     "whatif": ("whatif", "ask the surrogate about one changed treatment"),
     "schema": ("schema", "JSON Schema of patient or study files"),
+    "verify": ("verify", "hold the solver on this machine against known answers"),
     "doctor": ("doctor_command", "what is installed and what is missing"),
     "clean": ("clean", "empty the caches"),
 }
