@@ -122,6 +122,8 @@ def _plot(row: Row, curve: Curve) -> Raw:
     last = curve.errors[-1]
     line = [last * (size / curve.sizes[-1]) ** curve.order for size in curve.sizes]
     axes.loglog(curve.sizes, line, "--", color="#777777", label=f"order {curve.order:g}")
+    axes.set_xticks(curve.sizes, labels=[f"{size:.3g}" for size in curve.sizes])
+    axes.set_xticks([], minor=True)
     axes.set_xlabel(curve.size)
     axes.set_ylabel(curve.error)
     axes.legend(frameon=False)

@@ -142,6 +142,11 @@ class BenchProblem:
         self._advance(growth, np.linspace(0.0, days, round(days / step) + 1), kill)
         return growth.species()
 
+    @staticmethod
+    def species_of(choice: ModelChoice) -> tuple[str, ...]:
+        """Names of the species of the engine's model, in its order."""
+        return compose(choice).names
+
     def _advance(self, growth: Growth, edges: NDArray[np.float64], kill: Kill | None) -> None:
         for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             middle = 0.5 * (begin + end)

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: Modules of checks, in the order in which they are shown.
-GROUPS = ("diffusion", "growth", "waves", "treatment")
+GROUPS = ("diffusion", "growth", "models", "waves", "treatment")
 
 
 @dataclass(frozen=True, slots=True)
