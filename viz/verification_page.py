@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["check_target", "write_page"]
 
 _TITLE = "Verification of the solver"
+_STYLE = """
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
+.plots figure { margin: 0; }
+"""
 
 
 def check_target(target: Path) -> None:
@@ -77,7 +81,7 @@ def _page(outcomes: Sequence[Outcome]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_TITLE} (research use only)</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{_TITLE} (research use only)</title>\n<style>\n{style}{_STYLE}</style>\n</head>\n"
         f'<body>\n<div class="banner" role="note">{text(RESEARCH_USE_ONLY)}</div>\n'
         f'<nav aria-label="Contents">{links}</nav>\n<main>\n<h1>{_TITLE}</h1>\n'
         + "\n".join(parts)
@@ -102,13 +106,14 @@ def _group(group: str, outcomes: Sequence[Outcome]) -> Raw:
             f"{row.expected:.6g}",
             f"± {row.allowed:.2g}",
             row.unit,
-            row.verdict,
+            row.verdict if row.passed else Raw("<strong>FAIL</strong>"),
         ]
         for row in rows
     ]
     heads = ["what", "measured", "expected", "allowed", "unit", "verdict"]
     plots = [_plot(row, row.curve) for row in rows if row.curve is not None]
-    return section(group, group.capitalize(), table(heads, body), *plots)
+    side_by_side = Raw(f'<div class="plots">{"".join(plots)}</div>' if plots else "")
+    return section(group, group.capitalize(), table(heads, body), side_by_side)
 
 
 def _plot(row: Row, curve: Curve) -> Raw:
