@@ -16,6 +16,7 @@ from twin.images import Image, read_nifti, same_grid
 from twin.mesh import Mesh
 from twin.mesh_store import cached_mesh
 from twin.meshing import build_mesh, wanted_cell_size
+from twin.own_mesh import check_coarser, own_mesh, replacing_cells
 from twin.patient import MESH_LABELS, TISSUES, Grid, Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, VisitTable, cavity_name, read_patient_file
 from twin.protocol import Progress
@@ -67,10 +68,8 @@ def assemble(
     report(0.05, "mesh")
     labels = mesh_labels(voxels.tissues, voxels.tumour["enhancing"], voxels.tumour["necrosis"])
     options = mesh if mesh is not None else content.mesh
-    fine = _mesh(labels, voxels, options, 1.0, _part_of(report, 0.05, 0.70, "mesh"))
-    coarse = _mesh(
-        labels, voxels, options, options.coarse_ratio, _part_of(report, 0.7, 1.0, "coarse mesh")
-    )
+    parts = _part_of(report, 0.05, 0.70, "mesh"), _part_of(report, 0.7, 1.0, "coarse mesh")
+    fine, coarse = _meshes(labels, voxels, options, path.parent, parts)
     report(1.0, "done")
     return Twin(
         name=content.patient.name,
@@ -106,13 +105,41 @@ def mesh_labels(tissues: NDArray[np.int8], enhancing: Mask, necrosis: Mask) -> N
     return labels
 
 
+def _meshes(
+    labels: NDArray[np.int16],
+    voxels: _Voxels,
+    options: MeshTable,
+    folder: Path,
+    reports: tuple[Progress, Progress],
+) -> tuple[Mesh, Mesh]:
+    """Return the mesh and the coarser one: those of the files in `folder`, else made here."""
+    affine, ratio = voxels.grid.affine, options.coarse_ratio
+    near_mm, far_mm = options.cell_size, options.far_mm
+    if options.file is None:
+        fine = _mesh(labels, voxels, options, (near_mm, far_mm), reports[0])
+    else:
+        fine = own_mesh(folder / options.file, options, labels, affine)
+        near_mm, far_mm = replacing_cells(fine, options, labels, affine)
+    if options.coarse_file is None:
+        coarse = _mesh(labels, voxels, options, (near_mm * ratio, far_mm * ratio), reports[1])
+    else:
+        coarse = own_mesh(folder / options.coarse_file, options, labels, affine)
+    if options.file is not None:
+        check_coarser(fine, coarse, labels, affine)
+    return fine, coarse
+
+
 def _mesh(
-    labels: NDArray[np.int16], voxels: _Voxels, options: MeshTable, ratio: float, report: Progress
+    labels: NDArray[np.int16],
+    voxels: _Voxels,
+    options: MeshTable,
+    cells_mm: tuple[float, float],
+    report: Progress,
 ) -> Mesh:
-    """Return the mesh with all cells larger by `ratio`, from the cache where it is there."""
+    """Return the mesh with cells so large near and far, from the cache where it is there."""
     core = voxels.tumour["enhancing"] | voxels.tumour["necrosis"]
     flair = voxels.tumour["flair"]
-    fine_mm, far_mm = options.cell_size * ratio, options.far_mm * ratio
+    fine_mm, far_mm = cells_mm
 
     def make() -> Mesh:
         spacing = voxels.grid.spacing_mm

@@ -8,8 +8,9 @@ from pathlib import Path
 from twin.assemble import assemble
 from twin.built_folder import check_target, read_built, write_built
 from twin.errors import InvalidInput
+from twin.own_mesh import mesh_remarks
 from twin.patient import Twin
-from twin.patient_file import MeshTable
+from twin.patient_file import MeshTable, read_patient_file
 from twin.protocol import Progress
 
 __all__ = ["build", "load"]
@@ -36,7 +37,8 @@ def build(
         New, empty, or a built patient. The same patient is left alone, another
         one is replaced only with `force`.
     mesh : MeshTable or None
-        How fine the mesh is, instead of the file's ``[mesh]``.
+        How fine the mesh is, or which file holds it (a relative path begins at
+        the patient file's folder), instead of the file's ``[mesh]``.
     force : bool
     progress : callable or None
         Called with the part done, 0 to 1, and what is being done.
@@ -50,8 +52,10 @@ def build(
     """
     target = Path(folder)
     check_target(target)
-    twin = assemble(_patient_file(Path(patient_toml)), mesh=mesh, progress=progress)
-    write_built(twin, target, force=force)
+    file = _patient_file(Path(patient_toml))
+    twin = assemble(file, mesh=mesh, progress=progress)
+    options = mesh if mesh is not None else read_patient_file(file).mesh
+    write_built(twin, target, force=force, remarks=mesh_remarks(options))
     return twin
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,13 @@ def check_target(folder: Path) -> None:
         )
 
 
-def write_built(twin: Twin, folder: Path, *, force: bool = False) -> bool:
+def write_built(
+    twin: Twin, folder: Path, *, force: bool = False, remarks: Sequence[str] = ()
+) -> bool:
     """Write `twin` into `folder`, which appears when it is whole; return whether it was written.
 
-    A folder that holds the same patient already is left alone.
+    A folder that holds the same patient already is left alone. The `remarks`
+    stand in ``quality.txt``, after the patient and before the figures.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def write_built(twin: Twin, folder: Path, *, force: bool = False) -> bool:
     with storage_errors(folder):
         partial.mkdir(parents=True)
     try:
-        _write_files(twin, partial)
+        _write_files(twin, partial, remarks)
         if record is not None:
             folder.rename(old)
         partial.replace(folder)
@@ -103,7 +107,7 @@ def write_built(twin: Twin, folder: Path, *, force: bool = False) -> bool:
     return True
 
 
-def _write_files(twin: Twin, folder: Path) -> None:
+def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
     write_mesh(folder / "mesh.npz", twin.mesh)
     write_mesh(folder / "coarse_mesh.npz", twin.coarse_mesh)
     arrays: dict[str, Any] = {"tissues": twin.tissues, "affine": twin.grid.affine}
@@ -124,7 +128,8 @@ def _write_files(twin: Twin, folder: Path) -> None:
         for name, mesh in (("mesh", twin.mesh), ("coarse mesh", twin.coarse_mesh))
     }
     report = "\n\n".join(f"{name}\n{figures.table()}" for name, figures in quality.items())
-    _write_text(folder / "quality.txt", f"{twin.describe()}\n\n{report}\n")
+    origin = "".join(f"{remark}\n" for remark in remarks)
+    _write_text(folder / "quality.txt", f"{twin.describe()}\n{origin}\n{report}\n")
     figures = {name.replace(" ", "_"): figures.as_dict() for name, figures in quality.items()}
     _write_text(folder / "quality.json", json.dumps(figures, indent=1) + "\n")
     record = {

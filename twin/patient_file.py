@@ -12,6 +12,7 @@ from twin.calendar import Calendar
 from twin.courses import Course, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.parameters import ParameterSet, load_parameter_set
+from twin.patient import MESH_LABELS
 from twin.patient_tables import (
     LABEL_CONVENTIONS,
     LabelNumber,
@@ -32,6 +33,10 @@ __all__ = [
     "json_schema",
     "read_patient_file",
 ]
+
+
+#: Tags that stand for one tissue in a mesh file: numbers, or names of physical groups.
+MeshTags = int | str | tuple[int | str, ...]
 
 
 class PatientTable(FileModel):
@@ -111,6 +116,20 @@ class MeshTable(FileModel):
         default=1.6, ge=1.2, le=4.0, description="how much coarser the second mesh is"
     )
     seed: int = Field(default=0, ge=0)
+    file: str | None = Field(
+        default=None, description="a mesh of one's own: .msh, .vtu or .xdmf, with tissue tags"
+    )
+    coarse_file: str | None = Field(
+        default=None, description="a coarser one for the error bars; made here if absent"
+    )
+    labels: dict[str, MeshTags] = Field(
+        default={}, description="tags of each tissue in the file, by number or by name"
+    )
+    tags: str | None = Field(
+        default=None, description="the file's array of tags, where it has several"
+    )
+    coordinates: Literal["RAS", "LPS"] = "RAS"
+    unit: Literal["mm", "cm", "m"] = "mm"
 
     @property
     def far_mm(self) -> float:
@@ -124,6 +143,18 @@ class MeshTable(FileModel):
                 f"far_cell_size ({self.far_mm:g} mm) must be at least cell_size "
                 f"({self.cell_size:g} mm)."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _own(self) -> MeshTable:
+        if self.coarse_file is not None and self.file is None:
+            raise InvalidInput("coarse_file goes with file; name the finer mesh as well.")
+        known = (*MESH_LABELS, "outside")
+        for name in self.labels:
+            if name not in known:
+                raise InvalidInput(
+                    f'labels: "{name}" is no tissue of a mesh; known are {", ".join(known)}.'
+                )
         return self
 
 

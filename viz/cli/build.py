@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from twin.patient_file import MeshTable
     from viz.cli.running import Output
 
 DESCRIPTION = """\
@@ -13,7 +14,8 @@ Make the twin of a patient: images and outlines onto one grid, two meshes, and a
 report of their quality. Meshes are cached by content, so a second build is quick."""
 EXAMPLES = """\
   twin build demo/patient.toml -o demo/patient
-  twin build demo/patient.toml -o demo/patient --json"""
+  twin build demo/patient.toml -o demo/patient --json
+  twin build demo/patient.toml -o demo/patient --mesh mine.msh   a mesh of one's own"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="DIR", help="folder of the built patient"
     )
     parser.add_argument("--force", action="store_true", help="replace another built patient there")
+    parser.add_argument(
+        "--mesh",
+        metavar="FILE",
+        help="a mesh of one's own (.msh, .vtu, .xdmf) with tissue tags; [mesh] says what they mean",
+    )
+    parser.add_argument(
+        "--coarse-mesh",
+        metavar="FILE",
+        help="with --mesh: the coarser mesh for the error bars (default: made here)",
+    )
+
+
+def _mesh_table(arguments: argparse.Namespace) -> MeshTable | None:
+    """Return the patient file's ``[mesh]`` with the meshes of the command line, None without."""
+    from pathlib import Path
+
+    from twin.errors import InvalidInput
+    from twin.patient_file import read_patient_file
+
+    if arguments.mesh is None:
+        if arguments.coarse_mesh is not None:
+            raise InvalidInput("--coarse-mesh goes with --mesh; name the finer mesh as well.")
+        return None
+    place = Path(arguments.patient)
+    table = read_patient_file(place / "patient.toml" if place.is_dir() else place).mesh
+    coarse = arguments.coarse_mesh
+    return table.model_copy(
+        update={
+            "file": str(Path(arguments.mesh).absolute()),
+            "coarse_file": None if coarse is None else str(Path(coarse).absolute()),
+        }
+    )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -34,9 +68,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     import twin
 
     begin = time.perf_counter()
+    mesh = _mesh_table(arguments)
     with output.progress("building the patient") as progress:
         patient = twin.build(
-            arguments.patient, arguments.output, force=arguments.force, progress=progress
+            arguments.patient, arguments.output, mesh=mesh, force=arguments.force, progress=progress
         )
     seconds = time.perf_counter() - begin
     folder = Path(arguments.output)
