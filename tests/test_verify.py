@@ -16,8 +16,8 @@ from viz.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = all_checks()
-#: They compile a model of six and of seven species.
-SLOW = {"models.oxygen", "models.oxygen_resistant"}
+#: They compile a model of six or seven species, or run four courses of treatment.
+SLOW = {"models.oxygen", "models.oxygen_resistant", "courses.stopping"}
 
 
 @pytest.mark.parametrize(
