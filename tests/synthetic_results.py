@@ -111,6 +111,7 @@ def ball_twin(mesh: Mesh | None = None) -> Twin:
         name="SURNAME^GIVEN",  # must never be printed
         mesh=mesh,
         coarse_mesh=mesh,
+        coarsest_mesh=mesh,
         grid=Grid((side, side, side), affine),
         tissues=tissues.astype(np.int8),
         image=image.astype(np.float32),

@@ -60,6 +60,7 @@ def ball_ml(radius_mm):
 def test_the_small_patient_is_what_was_drawn(patient):
     assert len(patient.mesh.points) < 5000
     assert len(patient.coarse_mesh.points) < len(patient.mesh.points)
+    assert len(patient.coarsest_mesh.points) < len(patient.coarse_mesh.points)
     assert patient.grid.spacing_mm == pytest.approx(2.0)
     # a ball of three voxels radius loses up to a fifth to its steps
     core = patient.volume_ml("necrosis") + patient.volume_ml("enhancing")
@@ -102,6 +103,7 @@ def test_a_built_folder_holds_the_same_patient(original, patient, tmp_path):
     assert np.array_equal(again.image, patient.image)
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [
         "coarse_mesh.npz",
+        "coarsest_mesh.npz",
         "mesh.npz",
         "quality.json",
         "quality.txt",

@@ -27,6 +27,7 @@ __all__ = ["assemble", "mesh_labels"]
 
 Mask = NDArray[np.bool_]
 
+_COARSEST_RATIO = 1.6  # how much coarser the third mesh is than the second, at most
 _CROP_MARGIN = 4  # voxels kept around the head
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
@@ -68,13 +69,18 @@ def assemble(
     report(0.05, "mesh")
     labels = mesh_labels(voxels.tissues, voxels.tumour["enhancing"], voxels.tumour["necrosis"])
     options = mesh if mesh is not None else content.mesh
-    parts = _part_of(report, 0.05, 0.70, "mesh"), _part_of(report, 0.7, 1.0, "coarse mesh")
-    fine, coarse = _meshes(labels, voxels, options, path.parent, parts)
+    parts = (
+        _part_of(report, 0.05, 0.65, "mesh"),
+        _part_of(report, 0.65, 0.9, "coarse mesh"),
+        _part_of(report, 0.9, 1.0, "coarsest mesh"),
+    )
+    fine, coarse, coarsest = _meshes(labels, voxels, options, path.parent, parts)
     report(1.0, "done")
     return Twin(
         name=content.patient.name,
         mesh=fine,
         coarse_mesh=coarse,
+        coarsest_mesh=coarsest,
         grid=voxels.grid,
         tissues=voxels.tissues,
         image=voxels.image,
@@ -110,9 +116,9 @@ def _meshes(
     voxels: _Voxels,
     options: MeshTable,
     folder: Path,
-    reports: tuple[Progress, Progress],
-) -> tuple[Mesh, Mesh]:
-    """Return the mesh and the coarser one: those of the files in `folder`, else made here."""
+    reports: tuple[Progress, Progress, Progress],
+) -> tuple[Mesh, Mesh, Mesh]:
+    """Return the mesh and two coarser ones: those of the files in `folder`, else made here."""
     affine, ratio = voxels.grid.affine, options.coarse_ratio
     near_mm, far_mm = options.cell_size, options.far_mm
     if options.file is None:
@@ -120,13 +126,17 @@ def _meshes(
     else:
         fine = own_mesh(folder / options.file, options, labels, affine)
         near_mm, far_mm = replacing_cells(fine, options, labels, affine)
+    near_mm, far_mm = near_mm * ratio, far_mm * ratio
     if options.coarse_file is None:
-        coarse = _mesh(labels, voxels, options, (near_mm * ratio, far_mm * ratio), reports[1])
+        coarse = _mesh(labels, voxels, options, (near_mm, far_mm), reports[1])
     else:
         coarse = own_mesh(folder / options.coarse_file, options, labels, affine)
+        near_mm, far_mm = replacing_cells(coarse, options, labels, affine)
     if options.file is not None:
         check_coarser(fine, coarse, labels, affine)
-    return fine, coarse
+    further = min(ratio, _COARSEST_RATIO)
+    coarsest = _mesh(labels, voxels, options, (near_mm * further, far_mm * further), reports[2])
+    return fine, coarse, coarsest
 
 
 def _mesh(

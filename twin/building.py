@@ -28,7 +28,8 @@ def build(
 
     Meshes are kept in the cache by their content, so that a second build takes
     no time. The folder appears when it is whole: ``twin.json``, ``mesh.npz``,
-    ``coarse_mesh.npz``, ``voxels.npz``, ``quality.txt`` and ``quality.json``.
+    ``coarse_mesh.npz``, ``coarsest_mesh.npz``, ``voxels.npz``, ``quality.txt``
+    and ``quality.json``.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ from twin.storage import sha256_of, storage_errors, write_atomically
 
 __all__ = ["check_target", "is_built", "read_built", "write_built"]
 
-FORMAT = 1
+FORMAT = 2
 _KIND = "therapy-twin patient"
 
 
@@ -110,6 +110,7 @@ def write_built(
 def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
     write_mesh(folder / "mesh.npz", twin.mesh)
     write_mesh(folder / "coarse_mesh.npz", twin.coarse_mesh)
+    write_mesh(folder / "coarsest_mesh.npz", twin.coarsest_mesh)
     arrays: dict[str, Any] = {"tissues": twin.tissues, "affine": twin.grid.affine}
     if twin.image is not None:
         arrays["image"] = twin.image
@@ -125,7 +126,11 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
     )
     quality = {
         name: mesh_quality(mesh, labels, twin.grid.affine)
-        for name, mesh in (("mesh", twin.mesh), ("coarse mesh", twin.coarse_mesh))
+        for name, mesh in (
+            ("mesh", twin.mesh),
+            ("coarse mesh", twin.coarse_mesh),
+            ("coarsest mesh", twin.coarsest_mesh),
+        )
     }
     report = "\n\n".join(f"{name}\n{figures.table()}" for name, figures in quality.items())
     origin = "".join(f"{remark}\n" for remark in remarks)
@@ -169,7 +174,7 @@ def read_built(folder: str | os.PathLike[str]) -> Twin:
     Raises
     ------
     InvalidInput
-        Not a built patient, of a later format, or damaged.
+        Not a built patient, of another format, or damaged.
     """
     place = Path(folder)
     record = _record(place)
@@ -227,6 +232,7 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         name=record["name"],
         mesh=read_mesh(folder / "mesh.npz"),
         coarse_mesh=read_mesh(folder / "coarse_mesh.npz"),
+        coarsest_mesh=read_mesh(folder / "coarsest_mesh.npz"),
         grid=grid,
         tissues=tissues,
         image=image,

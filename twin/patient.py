@@ -134,8 +134,8 @@ class Twin:
     Parameters
     ----------
     name : str
-    mesh, coarse_mesh : Mesh
-        The study mesh, and one about 1.6 times coarser for the numerical error.
+    mesh, coarse_mesh, coarsest_mesh : Mesh
+        The study mesh, and two for the numerical error, each about 1.6 times coarser.
     grid : Grid
         Voxels of all that follows.
     tissues : ndarray of int8, shape of the grid
@@ -169,6 +169,7 @@ class Twin:
     name: str
     mesh: Mesh
     coarse_mesh: Mesh
+    coarsest_mesh: Mesh
     grid: Grid
     tissues: NDArray[np.int8]
     image: NDArray[np.float32] | None
@@ -200,7 +201,11 @@ class Twin:
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
         self._check_tumour()
         self._check_migration()
-        for mesh, what in ((self.mesh, "mesh"), (self.coarse_mesh, "coarse mesh")):
+        for mesh, what in (
+            (self.mesh, "mesh"),
+            (self.coarse_mesh, "coarse mesh"),
+            (self.coarsest_mesh, "coarsest mesh"),
+        ):
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
             raise InvalidInput(
@@ -253,7 +258,10 @@ class Twin:
             )
 
     def _check_mesh(self, mesh: Mesh, what: str) -> None:
-        missing = set(MESH_LABELS) - {"necrosis"} - set(mesh.label_names.values())
+        # Small parts may be lost: the necrosis, and on the coarsest mesh the rim as well, which
+        # makes the numerical error as large as it then is.
+        spared = {"necrosis", "enhancing"} if mesh is self.coarsest_mesh else {"necrosis"}
+        missing = set(MESH_LABELS) - spared - set(mesh.label_names.values())
         if missing:
             raise InvalidInput(f"The {what} has no label {sorted(missing)[0]!r}.")
         voxels = self.grid.to_voxels(mesh.points)
@@ -272,6 +280,10 @@ class Twin:
         """Return the same patient on the coarser mesh."""
         return self.replace(mesh=self.coarse_mesh)
 
+    def on_coarsest_mesh(self) -> Twin:
+        """Return the same patient on the coarsest mesh."""
+        return self.replace(mesh=self.coarsest_mesh)
+
     def volume_ml(self, structure: str) -> float:
         """Volume of a structure by its voxels, [mL]."""
         return float(self.structures[structure].mask.sum() * self.grid.voxel_mm3 / 1e3)
@@ -287,6 +299,7 @@ class Twin:
         digest = hashlib.sha256()
         digest.update(self.mesh.content_hash.encode())
         digest.update(self.coarse_mesh.content_hash.encode())
+        digest.update(self.coarsest_mesh.content_hash.encode())
         digest.update(repr(self.grid.shape).encode() + self.grid.affine.tobytes())
         digest.update(self.tissues.tobytes())
         for name, structure in sorted(self.structures.items()):
@@ -321,7 +334,8 @@ class Twin:
             )
             + ".",
             f"Mesh: {len(self.mesh.points)} nodes and {len(self.mesh.cells)} tetrahedra "
-            f"(coarse: {len(self.coarse_mesh.points)} nodes).",
+            f"(for the numerical error: {len(self.coarse_mesh.points)} and "
+            f"{len(self.coarsest_mesh.points)} nodes).",
         ]
         if self.model != ModelChoice():
             lines.append(f"Model: {self.model.describe()}.")
