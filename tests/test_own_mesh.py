@@ -143,7 +143,10 @@ def test_build_takes_meshes_on_the_command_line(files, patient, tmp_path, capsys
         write_vtu(tmp_path / name, mesh.points, mesh.cells, mesh.cell_label)
     command = ["build", str(files), "-o", "out", "--json", "--coarse-mesh", "c.vtu"]
     assert main([*command, "--mesh", "m.vtu"]) == 0
-    assert patient.content_hash in capsys.readouterr().out
+    built = twin.load(tmp_path / "out")
+    assert built.content_hash in capsys.readouterr().out
+    assert built.mesh.content_hash == patient.mesh.content_hash
+    assert built.coarse_mesh.content_hash == patient.coarse_mesh.content_hash
     assert main(["build", str(files), "-o", "out2", "--coarse-mesh", "c.vtu"]) == 2
     assert "--mesh" in capsys.readouterr().err
     assert main([*command, "--mesh", "none.vtu"]) == 2
