@@ -16,8 +16,11 @@ from viz.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = all_checks()
-#: They compile a model of six or seven species, or run four courses of treatment.
-SLOW = {"models.oxygen", "models.oxygen_resistant", "courses.stopping"}
+#: They compile a model of six or seven species, take large meshes, or run four courses.
+SLOW = {"models.oxygen", "models.oxygen_resistant", "courses.stopping"} | {
+    "fibres.along",
+    "fibres.across",
+}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def bench_twin() -> Twin:
         name="bench",
         mesh=mesh,
         coarse_mesh=mesh,
+        coarsest_mesh=mesh,
         grid=Grid((_SIDE, _SIDE, _SIDE), affine),
         tissues=tissues,
         image=None,

@@ -3,9 +3,13 @@
 import math
 import re
 
+import numpy as np
+
 from reference.routes import Route
 from solvers.closed_forms import growing_ball as ball
 from solvers.closed_forms import mechanics, oxygen, surgery, tensors, thick_walls
+from solvers.tensor_diffusion import sharpened
+from twin.diffusion_tensor import log_tensor, to_matrices
 
 
 def critical(case):
@@ -156,14 +160,13 @@ def shaped(case, tensor):
 
 
 def migration(case):
+    """The engine's tensor of mean 1, sharpened by a power (1: as measured), times a mean."""
     i = case["inputs"]
-    tensor = i["T"]
-    power = next((i[k] for k in ("power", "exponent", "gamma", "sharpen") if k in i), None)
-    if power is not None:
-        tensor = tensors.sharpened(tensor, power)
-    if "D_w" in i:
-        tensor = tensors.migration_tensor(tensor, i["D_w"])
-    return shaped(case, tensor)
+    logarithm = log_tensor(np.array(tensors.voigt(i["T"])))
+    power = next((i[k] for k in ("power", "exponent", "gamma", "sharpen") if k in i), 1.0)
+    mean = i.get("D_w", tensors.mean_diffusivity(i["T"]))
+    tensor = mean * sharpened(logarithm, power)
+    return tensor.tolist() if "voigt" in case["id"] else to_matrices(tensor).tolist()
 
 
 def interpolated(case):
