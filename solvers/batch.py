@@ -9,6 +9,7 @@ here; the matrices, the coefficients and the order of operations are those of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -192,13 +193,10 @@ class _Block:
         grid = sorted({0.0, *(s.end for s in steps), *(t for s in steps for t in s.outputs)})
         wanted_at = {float(t): k for k, t in enumerate(wanted)}
         field_at = {float(t): k for k, t in enumerate(fields)}
-        halves = np.asarray(grid)
-        halves = np.sort(np.concatenate([halves, 0.5 * (halves[1:] + halves[:-1])]))
-        kill = np.stack([t.mean_kill(halves) for t in self.treatments], axis=1).astype(np.float32)
         self._apply(0.0)
         for k, day in enumerate(grid):
             if k > 0:
-                self._step(day - grid[k - 1], kill[2 * k - 2], kill[2 * k - 1])
+                self._step(grid[k - 1], day)
                 self._apply(day)
             if day in wanted_at:
                 total, living = np.empty((2, BLOCK_WIDTH)), np.empty(BLOCK_WIDTH)
@@ -224,24 +222,40 @@ class _Block:
         if chosen.any():
             block_survive(self.viable, self.dead, self.surviving, chosen)
 
-    def _step(self, tau: float, kill_first: NDArray, kill_second: NDArray) -> None:
-        parts = max(1, int(np.ceil(float(self.rate.max()) * tau / 1.0)))
-        for _ in range(parts):
-            self._strang(tau / parts, kill_first, kill_second)
+    def _step(self, begin: float, end: float) -> None:
+        parts = max(1, int(np.ceil(float(self.rate.max()) * (end - begin) / 1.0)))
+        borders = np.linspace(begin, end, parts + 1)
+        for first, last in itertools.pairwise(borders):
+            self._strang(float(first), float(last))
 
-    def _strang(self, tau: float, kill_first: NDArray, kill_second: NDArray) -> None:
-        half = 0.5 * tau
-        arrays = self.viable, self.dead, self.necrosis
-        rates = self.rate, self.clearance
-        wrong = block_react(*arrays, half, *rates, kill_first, -NEGATIVE_TOLERANCE)
+    def _kills(self, begin: float, end: float) -> tuple[NDArray, NDArray]:
+        """Mean kill rates in parts of both halves, each of shape (part, run)."""
+        found = [treatment.kills(begin, end) for treatment in self.treatments]
+        parts = max(kills.shape[1] for kills in found)
+        full = [np.broadcast_to(kills, (2, parts)) for kills in found]
+        first, second = np.stack(full, axis=-1).astype(np.float32)
+        return first, second
+
+    def _react(self, tau: float, kills: NDArray) -> int:
+        wrong = 0
+        for kill in kills:
+            wrong += block_react(
+                self.viable, self.dead, self.necrosis, tau / len(kills), self.rate,
+                self.clearance, kill, -NEGATIVE_TOLERANCE,
+            )  # fmt: skip
+        return wrong
+
+    def _strang(self, begin: float, end: float) -> None:
+        tau = end - begin
+        first, second = self._kills(begin, end)
+        wrong = self._react(0.5 * tau, first)
         limit = self.diffusion.explicit_limit_day / float(self.scale.max())
         d = self.diffusion
         rows = d.indptr, d.indices, d.transmissibility, self.inverse_mass, self.scale
         self.viable, self.work = legendre_step(
             block_stage, rows, tau, limit, self.viable, self.work
         )
-        arrays = self.viable, self.dead, self.necrosis
-        wrong += block_react(*arrays, half, *rates, kill_second, -NEGATIVE_TOLERANCE)
+        wrong += self._react(0.5 * tau, second)
         if wrong:
             raise NotConverged(
                 f"{wrong} densities of the batch fell below zero; choose a smaller step than "

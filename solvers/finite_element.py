@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from solvers.growth import Growth
+from solvers.march import March, Stepping
 from solvers.mesh_error import with_two_mesh_error
 from solvers.models import Model, compose
 from solvers.output import Recorder
 from solvers.prepared import Prepared, prepare
-from solvers.stepping import plan_steps
-from solvers.treatment import Treatment
 from twin.errors import InvalidInput
-from twin.events import Event, Fraction, ResectionEvent
 from twin.patient import Twin
 from twin.protocol import Progress, Save, State, checked_times
 from twin.regimen import Regimen
@@ -26,7 +22,7 @@ from twin.regimen import Regimen
 __all__ = ["NUMERICS_VERSION", "FiniteElementSolver"]
 
 #: Raised by hand whenever a change alters results; part of every run's hash.
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +35,12 @@ class FiniteElementSolver:
 
     Parameters
     ----------
-    step_day : float, [day]
-        Spacing of the time grid; instantaneous events add their own times.
+    step_day : float or None, [day]
+        Spacing of the time grid; instantaneous events add their own times. None
+        chooses it by the rate of growth (`solvers.march.automatic_step`).
+    tolerance : float or None, [1]
+        Adapt the steps so that 100 days add no larger relative error in time to the
+        visible volume than this; `step_day` is then the longest step.
     profile : {"settled", "step"}
         Initial state inside the outlines, see `solvers.initial_state`.
     clip : bool
@@ -49,16 +49,14 @@ class FiniteElementSolver:
         The patient's own choice if None.
     """
 
-    step_day: float = 1.0
+    step_day: float | None = None
+    tolerance: float | None = None
     profile: str = "settled"
     clip: bool = True
     model: Model | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.step_day <= 30.0:
-            raise InvalidInput(
-                f"The step is {self.step_day} day; it must lie above 0 and at most at 30 days."
-            )
+        Stepping(self.step_day, self.tolerance)  # refuses what cannot work
         if self.profile not in ("settled", "step"):
             raise InvalidInput(f"The profile is {self.profile!r}; it may be 'settled' or 'step'.")
 
@@ -73,8 +71,10 @@ class FiniteElementSolver:
             "solver": "finite_element",
             "numerics_version": NUMERICS_VERSION,
             "step_day": self.step_day,
+            "tolerance": self.tolerance,
             "profile": self.profile,
             "clip": self.clip,
+            "model": None if self.model is None else self.model.name,
         }
 
     def solve(
@@ -123,13 +123,13 @@ class FiniteElementSolver:
                 )
         prepared = prepare(twin)
         outputs = np.union1d(wanted, fields)
-        run = _Run(self, prepared, twin, regimen, start)
-        recorder = Recorder(prepared, twin, save.thresholds, wanted, fields)
-        for done, day in enumerate(run.reach(outputs)):
-            recorder.record(day, run.growth, run.mass, run.removed)
+        march = self._march(prepared, twin, regimen, start)
+        recorder = Recorder(prepared, twin, march.model, save, wanted, fields)
+        for done, moment in enumerate(march.reach(outputs)):
+            recorder.record(moment)
             if progress is not None:
-                progress((done + 1) / len(outputs), f"day {day:g}")
-        dataset = recorder.dataset(regimen, self.options(), run.treatment.total_dose())
+                progress((done + 1) / len(outputs), f"day {moment.day:g}")
+        dataset = recorder.dataset(regimen, self.options(), march.treatment.total_dose())
         if error_bars:
             coarse = self.solve(
                 twin.on_coarse_mesh(), regimen, times, save=replace(save, fields_at=())
@@ -145,108 +145,24 @@ class FiniteElementSolver:
         >>> FiniteElementSolver().capabilities >= {"radiotherapy"}
         True
         """
-        run = _Run(self, prepare(twin), twin, regimen, start)
-        if day < run.day:
+        march = self._march(prepare(twin), twin, regimen, start)
+        if day < march.day:
             raise InvalidInput(
-                f"A state is wanted at day {day:g}, before the run begins at {run.day:g}."
+                f"A state is wanted at day {day:g}, before the run begins at {march.day:g}."
             )
-        for step in plan_steps(
-            run.treatment.schedule, [day], begin=run.day, step_day=self.step_day
-        ):
-            if step.end > day:
-                break
-            run.take(step.end, step.events)
-        return run.state()
+        march.to_day(day)
+        return march.state()
 
-
-class _Run:
-    """One run under way."""
-
-    def __init__(
-        self,
-        solver: FiniteElementSolver,
-        prepared: Prepared,
-        twin: Twin,
-        regimen: Regimen,
-        start: State | None,
-    ) -> None:
-        self.solver, self.prepared, self.parameters = solver, prepared, twin.parameters
-        model = compose(twin.model) if solver.model is None else solver.model
-        values = model.values_of(twin.parameters)
-        self.treatment = Treatment(prepared, regimen, twin.parameters)
-        self.sensitivities = model.sensitivities(values)
-        self.day = 0.0 if start is None else start.day
-        self.removed: tuple[str, ...] = () if start is None else start.removed
-        self.growth = Growth(model, values, _first_state(solver, prepared, twin, model, start))
-        self._use_operators()
-        if start is None:
-            for event in self.treatment.schedule.events:
-                if event.day == 0.0:
-                    self._apply(event)
-
-    def _use_operators(self) -> None:
-        self.diffusion = self.prepared.diffusion(
-            self.parameters, self.removed, clip=self.solver.clip
+    def _march(
+        self, prepared: Prepared, twin: Twin, regimen: Regimen, start: State | None
+    ) -> March:
+        return March(
+            prepared,
+            twin,
+            regimen,
+            start,
+            model=compose(twin.model) if self.model is None else self.model,
+            stepping=Stepping(self.step_day, self.tolerance),
+            profile=self.profile,
+            clip=self.clip,
         )
-        self.mass: NDArray[np.float64] = self.diffusion.mass
-
-    def _apply(self, event: Event) -> None:
-        if isinstance(event, Fraction):
-            self.growth.irradiate(self.treatment.surviving(event, self.sensitivities))
-        elif isinstance(event, ResectionEvent) and event.structure not in self.removed:
-            self.removed = (*self.removed, event.structure)
-            self._use_operators()
-            self.growth.remove(self.mass == 0.0)
-
-    def _advance(self, end: float) -> None:
-        kill = self.treatment.mean_kill([self.day, 0.5 * (self.day + end), end])
-        self.growth.step(self.diffusion, end - self.day, float(kill[0]), float(kill[1]))
-
-    def take(self, end: float, events: tuple[Event, ...]) -> None:
-        """One step of the grid, then the events at its end."""
-        self._advance(end)
-        self.day = end
-        for event in events:
-            self._apply(event)
-
-    def reach(self, outputs: NDArray[np.float64]) -> Iterator[float]:
-        """Step on, and stop with every output's state in place."""
-        if len(outputs) and outputs[0] == self.day:
-            yield self.day
-        schedule, step_day = self.treatment.schedule, self.solver.step_day
-        for step in plan_steps(schedule, outputs, begin=self.day, step_day=step_day):
-            between = [day for day in step.outputs if day < step.end]
-            if between:
-                kept, begin = self.growth.state.copy(), self.day
-                for day in between:
-                    self._advance(day)
-                    yield day
-                    self.growth.state[:] = kept
-                    self.day = begin
-            self.take(step.end, step.events)
-            if step.outputs and step.outputs[-1] == step.end:
-                yield step.end
-
-    def state(self) -> State:
-        """All that is needed to go on."""
-        return State(day=self.day, species=self.growth.species(), removed=self.removed)
-
-
-def _first_state(
-    solver: FiniteElementSolver,
-    prepared: Prepared,
-    twin: Twin,
-    model: Model,
-    start: State | None,
-) -> NDArray[np.float64]:
-    """Rows of the model's species at the beginning, [1], shape (species, node)."""
-    if start is None:
-        imaged = prepared.initial_state(twin.parameters, solver.profile)
-        return model.initial_state(imaged, model.values_of(twin.parameters))
-    missing = set(model.names) - set(start.species)
-    if missing:
-        raise InvalidInput(
-            f"The state of day {start.day:g} has no {sorted(missing)[0]!r}, which the model "
-            f'"{model.name}" needs; it was made with another model.'
-        )
-    return np.stack([np.asarray(start.species[name], np.float64) for name in model.names])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from solvers.kernels import NEGATIVE_TOLERANCE, crowded_stage, stage, survive
 from solvers.legendre import legendre_step
@@ -28,6 +28,8 @@ __all__ = ["MOST_PARTS", "Growth", "GrowthRates", "react", "sum_of"]
 
 #: Into so many parts a step's reaction is cut before it is given up.
 MOST_PARTS = 1024
+#: The reaction's slope is taken over so many days.
+_INSTANT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +88,35 @@ class Growth:
         return self.state[self.model.rows(name)[0]]
 
     def step(
-        self, diffusion: DiffusionMatrix, tau: float, kill_first: float, kill_second: float
+        self,
+        diffusion: DiffusionMatrix,
+        tau: float,
+        kill_first: ArrayLike = 0.0,
+        kill_second: ArrayLike = 0.0,
     ) -> None:
-        """Advance by `tau` [day] with the drug's mean kill rates in its two halves [1/day].
+        """Advance by `tau` [day].
+
+        Parameters
+        ----------
+        diffusion : DiffusionMatrix
+        tau : float, [day]
+        kill_first, kill_second : float or sequence of float, [1/day]
+            The drug's mean kill rates in equal parts of the two halves.
 
         Raises
         ------
         NotConverged
             A density became negative, or a rate is too fast for any step.
         """
-        react(self.model, self.values, self.state, self._other, 0.5 * tau, kill_first)
-        self.diffuse(diffusion, tau, self._other)
-        react(self.model, self.values, self._other, self.state, 0.5 * tau, kill_second)
+        self._react(0.5 * tau, kill_first)
+        self.diffuse(diffusion, tau, self.state)
+        self._react(0.5 * tau, kill_second)
+
+    def _react(self, tau: float, kills: ArrayLike) -> None:
+        rates = np.atleast_1d(np.asarray(kills, np.float64))
+        for rate in rates:
+            react(self.model, self.values, self.state, self._other, tau / len(rates), float(rate))
+            self.state, self._other = self._other, self.state
 
     def diffuse(self, diffusion: DiffusionMatrix, tau: float, state: NDArray[np.float64]) -> None:
         """Migration of the mobile species of `state` over `tau` [day], in place."""
@@ -121,6 +140,33 @@ class Growth:
             state[k] = moved
             start, *work = [moved, *free]
         self._work = [start, *work]
+
+    def slope(
+        self, diffusion: DiffusionMatrix, state: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Rate of change of a state (its own if None) without a drug, [1/day], of its shape.
+
+        The reaction's is a difference over `_INSTANT`, right to a part in 1e5 or so.
+        """
+        now = self.state if state is None else state
+        change = np.empty_like(now)
+        react(self.model, self.values, now, change, _INSTANT, 0.0)
+        change -= now
+        change /= _INSTANT
+        if diffusion.largest_eigenvalue == 0.0:
+            return change
+        mobile = now[: self._mobile]
+        spare, moving = np.empty_like(mobile), np.empty_like(mobile)
+        if self.model.crowded:
+            still = now[self._mobile :].sum(axis=0)
+            crowded_stage(
+                *diffusion.rows, still, mobile, mobile, mobile, moving, spare, 1.0, 0.0, 0.0, 0.0
+            )
+        else:
+            for k, row in enumerate(mobile):
+                stage(*diffusion.rows, row, row, row, moving[k], spare[k], 1.0, 0.0, 0.0, 0.0)
+        change[: self._mobile] += moving
+        return change
 
     def irradiate(self, surviving: Mapping[int, NDArray[np.float64]]) -> None:
         """Apply one fraction: the surviving share at each node of the cells of each row."""

@@ -12,11 +12,12 @@ import scipy
 import xarray as xr
 from numpy.typing import NDArray
 
-from solvers.growth import Growth, sum_of
+from solvers.march import Moment
+from solvers.models import Model
 from solvers.prepared import Prepared
-from twin.errors import NotConverged
+from twin.errors import InvalidInput, NotConverged
 from twin.patient import Twin
-from twin.protocol import checked_thresholds
+from twin.protocol import Save, checked_thresholds
 from twin.regimen import Regimen
 from twin.results import RESEARCH_USE_ONLY, describe_variables
 
@@ -34,51 +35,77 @@ class Recorder:
         self,
         prepared: Prepared,
         twin: Twin,
-        thresholds: Mapping[str, float] | None,
+        model: Model,
+        save: Save,
         times: NDArray[np.float64],
         field_times: NDArray[np.float64],
     ) -> None:
-        self._prepared, self._twin = prepared, twin
-        self.thresholds = checked_thresholds(thresholds, twin.parameters)
+        self._prepared, self._twin, self._model = prepared, twin, model
+        self.thresholds = checked_thresholds(save.thresholds, twin.parameters)
+        self._groups = self._sums(save)
         self._softness = twin.parameters.value("visibility_softness")
         self.times, self.field_times = times, field_times
         self._wanted = {float(t): k for k, t in enumerate(times)}
         self._fields = {float(t): k for k, t in enumerate(field_times)}
         self._volumes = np.full((2, len(self.thresholds), len(times)), np.nan)
         self._burden = np.full(len(times), np.nan)
-        self._density = np.zeros((len(field_times), len(twin.mesh.points)), np.float32)
+        self._alive = tuple(model.names[k] for k in model.alive)
+        nodes = len(twin.mesh.points)
+        self._density = np.zeros((len(field_times), nodes), np.float32)
+        kept = () if save.species is None else save.species
+        model.rows(*kept)
+        self._species = {name: np.zeros_like(self._density) for name in kept}
 
-    def record(
-        self,
-        day: float,
-        growth: Growth,
-        mass: NDArray[np.float64],
-        removed: tuple[str, ...],
-    ) -> None:
-        """Write down the state at `day`."""
-        model = growth.model
-        visible = growth.total(model.visible)
-        living = sum_of(growth.state, model.alive)
-        most = float(living.max(initial=0.0))
-        if model.bounded and not most <= 1.0 + ABOVE_ONE_TOLERANCE:
+    def _sums(self, save: Save) -> dict[tuple[str, ...], list[int]]:
+        """The sums of species that thresholds are applied to, with the thresholds' numbers."""
+        own = {} if save.visible is None else save.visible
+        for name in own:
+            if name not in self.thresholds:
+                raise InvalidInput(
+                    f"A sum of species is given for the threshold {name!r}, but the thresholds "
+                    f"are {', '.join(self.thresholds)}."
+                )
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for k, name in enumerate(self.thresholds):
+            names = tuple(own.get(name, self._model.visible))
+            self._model.rows(*names)
+            groups.setdefault(names, []).append(k)
+        return groups
+
+    def record(self, moment: Moment) -> None:
+        """Write down one instant of a run."""
+        day, march = moment.day, moment.march
+        if day in self._wanted:
+            k = self._wanted[day]
+            levels = list(self.thresholds.values())
+            for names, numbers in self._groups.items():
+                meter = self._prepared.meter(
+                    march.removed, tuple(levels[n] for n in numbers), self._softness
+                )
+                self._volumes[:, numbers, k] = meter.measure(moment.total(*names))
+            if self._alive:
+                living = moment.total(*self._alive)
+                self._check(day, float(living.max(initial=0.0)))
+                self._burden[k] = float(march.mass @ living)
+        if day in self._fields:
+            k = self._fields[day]
+            self._density[k] = moment.total(*self._model.visible)
+            for name, values in self._species.items():
+                values[k] = moment.total(name)
+
+    def _check(self, day: float, most: float) -> None:
+        if self._model.bounded and not most <= 1.0 + ABOVE_ONE_TOLERANCE:
             raise NotConverged(
                 f"The viable density reached {most:.4g} of the carrying capacity on day {day:g}; "
                 "it cannot pass 1: choose a smaller step."
             )
-        if day in self._wanted:
-            k = self._wanted[day]
-            meter = self._prepared.meter(removed, tuple(self.thresholds.values()), self._softness)
-            self._volumes[:, :, k] = meter.measure(visible)
-            self._burden[k] = float(mass @ living)
-        if day in self._fields:
-            self._density[self._fields[day]] = visible
 
     def dataset(
         self, regimen: Regimen, options: Mapping[str, Any], dose: NDArray[np.float64]
     ) -> xr.Dataset:
         """The run by the result schema."""
         capacity = self._twin.parameters.value("carrying_capacity")
-        return run_dataset(
+        dataset = run_dataset(
             self._twin,
             regimen,
             options,
@@ -91,6 +118,13 @@ class Recorder:
             density=self._density,
             dose=dose,
         )
+        for name, values in self._species.items():
+            dataset[f"{name}_density"] = (
+                ("field_time", "node"),
+                values,
+                {"units": "1", "long_name": f"{name.replace('_', ' ')}, share of capacity"},
+            )
+        return dataset
 
 
 def run_dataset(

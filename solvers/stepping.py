@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
-from twin.events import DrugDose, Event, Schedule
+from twin.events import DrugDose, Event, ResectionEvent, Schedule
 
 __all__ = ["Step", "plan_steps"]
 
@@ -40,7 +40,9 @@ def plan_steps(
     The grid is ``k * step_day`` from day 0, united with the times of the
     instantaneous events, whatever the outputs are: asking for more of them
     changes nothing, and a run that goes on from a grid point takes the same
-    steps. Drug doses act through their exposure and need no step of their own.
+    steps. Drug doses act through their exposure; where the grid is wider than a day,
+    steps of a day are taken around a dose, and for two days after what leaves a rough
+    density: the images at the beginning, and a resection.
 
     Parameters
     ----------
@@ -67,6 +69,10 @@ def plan_steps(
     for event in schedule.events:
         if not isinstance(event, DrugDose) and event.day > begin:
             instants.setdefault(event.day, []).append(event)
+    if step_day > 1.0:
+        for border in _daily_borders(schedule):
+            if border > begin:
+                instants.setdefault(border, [])
     first = int(np.floor(begin / step_day)) + 1
     grid = {k * step_day for k in range(first, int(np.ceil(last / step_day)) + 1)}
     ends = sorted(t for t in grid | set(instants) if t > begin)
@@ -78,3 +84,15 @@ def plan_steps(
             break
         begin = end
     return steps
+
+
+def _daily_borders(schedule: Schedule) -> set[float]:
+    """Days between which a wide grid takes steps of a day, [day]."""
+    borders = {1.0, 2.0}
+    for event in schedule.events:
+        if isinstance(event, DrugDose):
+            day = float(np.floor(event.day))
+            borders |= {day, day + 1.0, day + 2.0}
+        elif isinstance(event, ResectionEvent):
+            borders |= {event.day + 1.0, event.day + 2.0}
+    return borders

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from solvers.batch import BLOCK_WIDTH, BatchResult, Request, solve_batch
 from solvers.closure import Ensemble, train_ensemble
 from solvers.density_closure import DensityModes, fit_modes, odds
-from solvers.finite_element import FiniteElementSolver
 from solvers.prepared import prepare
 from solvers.reduced_features import OFFSET_MM3, ReducedAnswer, ReducedModel
 from solvers.shells import ShellModel, build_shells
@@ -160,7 +159,7 @@ def train(
     check_fields = field_times[1::3]
     checking = solve(
         slice(ends[0], ends[2]), check_fields, 0.3, 0.8, f"{ends[2] - ends[0]} to check it by",
-        FiniteElementSolver().step_day,
+        1.0,
     )  # fmt: skip
     calibration = checking.part(0, plan.calibration)
     held_out = checking.part(plan.calibration, plan.calibration + plan.held_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,7 +17,12 @@ from twin.events import Fraction
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
 
-__all__ = ["Treatment"]
+__all__ = ["NO_DRUG", "PULSE_DAY", "Treatment"]
+
+#: Below this mean kill rate [1/day] a step counts as without a drug.
+NO_DRUG = 1e-7
+#: A drug's pulse is followed in parts of this length [day]; temozolomide's half-life is 0.09.
+PULSE_DAY = 0.125
 
 
 class Treatment:
@@ -76,6 +82,22 @@ class Treatment:
         length = np.diff(times)  # 0 where an event and a grid point differ in the last bit
         mean = np.divide(np.diff(exposure), length, out=np.zeros_like(length), where=length > 0)
         return self._kill * mean
+
+    def kills(self, begin: float, end: float) -> NDArray[np.float64]:
+        """Mean kill rates of the drug in equal parts of both halves of a step, [1/day].
+
+        One part where there is hardly any drug, parts of at most `PULSE_DAY` where there is:
+        what a pulse kills dies at its time, from which its clearance counts. Shape (2, part).
+        """
+        halves = np.array([begin, 0.5 * (begin + end), end])
+        whole = self.mean_kill(halves)
+        parts = int(np.ceil(0.5 * (end - begin) / PULSE_DAY))
+        if parts <= 1 or whole.max(initial=0.0) < NO_DRUG:
+            return whole[:, None]
+        borders = np.concatenate(
+            [np.linspace(a, b, parts + 1)[:-1] for a, b in itertools.pairwise(halves)] + [[end]]
+        )
+        return self.mean_kill(borders).reshape(2, parts)
 
     def total_dose(self) -> NDArray[np.float64]:
         """Physical dose of all courses together at the nodes, [Gy], shape (node,)."""

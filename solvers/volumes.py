@@ -45,47 +45,73 @@ def softened_visibility(
 
 
 @compiled_sums
-def _above(a, b, c, d, level):
-    """Share of a tetrahedron in which a linear function of these corner values exceeds `level`."""
-    count = int(a > level) + int(b > level) + int(c > level) + int(d > level)
-    if count == 0:
-        return 0.0
-    if count == 4:
-        return 1.0
-    if a < b:
-        a, b = b, a
-    if c < d:
-        c, d = d, c
-    if a < c:
-        a, c = c, a
-    if b < d:
-        b, d = d, b
-    if b < c:
-        b, c = c, b
-    if count == 1:
-        x = a - level
-        return x * x * x / ((a - b) * (a - c) * (a - d))
-    if count == 3:
-        x = level - d
-        return 1.0 - x * x * x / ((a - d) * (b - d) * (c - d))
-    # two above: a prism between the corners a and b, cut into three tetrahedra
-    ac = (a - level) / (a - c)
-    ad = (a - level) / (a - d)
-    bc = (b - level) / (b - c)
-    bd = (b - level) / (b - d)
-    return ac * ad + bc * bd * (1.0 - ad) + bc * ad * (1.0 - ac)
+def _values(cells, density, e):
+    return density[cells[e, 0]], density[cells[e, 1]], density[cells[e, 2]], density[cells[e, 3]]
 
 
 @compiled_sums
-def _cut(cells, volume, blocks, nodes, block_volume, density, levels, flags, total):
+def _partly(cells, volume, density, level, found, count):
+    """Volume above the level of the cells that it cuts: rows 1 to 3 of `found`."""
+    whole = 0.0
+    # one corner above: the tetrahedron at it; one below: the rest without that
+    for m in range(count[1]):
+        e = found[1, m]
+        a, b, c, d = _values(cells, density, e)
+        top = max(max(a, b), max(c, d))
+        x = top - level
+        # of the four differences one is zero: replaced by x, which the others' product divides
+        da, db, dc, dd = top - a, top - b, top - c, top - d
+        product = 1.0
+        product *= da if da > 0.0 else x
+        product *= db if db > 0.0 else x
+        product *= dc if dc > 0.0 else x
+        product *= dd if dd > 0.0 else x
+        whole += volume[e] * (x * x * x * x / product)
+    for m in range(count[3]):
+        e = found[3, m]
+        a, b, c, d = _values(cells, density, e)
+        low = min(min(a, b), min(c, d))
+        x = level - low
+        # equal to the level: nothing lies below it
+        da, db, dc, dd = a - low, b - low, c - low, d - low
+        product = 1.0
+        product *= da if da > 0.0 else x
+        product *= db if db > 0.0 else x
+        product *= dc if dc > 0.0 else x
+        product *= dd if dd > 0.0 else x
+        share = x * x * x * x / product if product > 0.0 else 0.0
+        whole += volume[e] * (1.0 - share)
+    for m in range(count[2]):
+        e = found[2, m]
+        a, b, c, d = _values(cells, density, e)
+        # the two above as a, b, the two below as c, d
+        high, low = max(a, b), min(a, b)
+        above_, below_ = max(c, d), min(c, d)
+        a = max(high, above_)
+        d = min(low, below_)
+        one, two = min(high, above_), max(low, below_)
+        b, c = max(one, two), min(one, two)
+        # a prism between the corners a and b, cut into three tetrahedra
+        ac = (a - level) / (a - c)
+        ad = (a - level) / (a - d)
+        bc = (b - level) / (b - c)
+        bd = (b - level) / (b - d)
+        whole += volume[e] * (ac * ad + bc * bd * (1.0 - ad) + bc * ad * (1.0 - ac))
+    return whole
+
+
+@compiled_sums
+def _cut(cells, volume, blocks, nodes, block_volume, density, levels, flags, found, total):
     """Add up, for each level, the volume above it; `cells` are the active ones, by blocks.
 
     `flags` says in one byte a node which levels it exceeds.
     Block b holds the cells from ``blocks[b, 0]`` and the nodes from ``blocks[b, 1]``
-    on; where all its nodes lie on one side, its volume is known.
+    on; where all its nodes lie on one side, its volume is known. The others' cells are
+    sorted, without a branch, into rows of `found` by the number of their corners above.
     """
-    count = levels.shape[0]
-    for t in range(count):
+    levels_ = levels.shape[0]
+    count = np.zeros((levels_, 5), np.int64)
+    for t in range(levels_):
         total[t] = 0.0
     for k in range(blocks.shape[0] - 1):
         some = 0
@@ -93,25 +119,19 @@ def _cut(cells, volume, blocks, nodes, block_volume, density, levels, flags, tot
         for j in range(blocks[k, 1], blocks[k + 1, 1]):
             some |= flags[nodes[j]]
             every &= flags[nodes[j]]
-        mixed = some & ~every
-        for t in range(count):
+        for t in range(levels_):
             if every >> t & 1:
                 total[t] += block_volume[k]
-        if mixed == 0:
-            continue
-        for e in range(blocks[k, 0], blocks[k + 1, 0]):
-            a, b, c, d = cells[e, 0], cells[e, 1], cells[e, 2], cells[e, 3]
-            some = flags[a] | flags[b] | flags[c] | flags[d]
-            every = flags[a] & flags[b] & flags[c] & flags[d]
-            for t in range(count):
-                if not mixed >> t & 1:
-                    continue
-                if every >> t & 1:
-                    total[t] += volume[e]
-                elif some >> t & 1:
-                    total[t] += volume[e] * _above(
-                        density[a], density[b], density[c], density[d], levels[t]
-                    )
+            elif some >> t & 1:
+                for e in range(blocks[k, 0], blocks[k + 1, 0]):
+                    n = (flags[cells[e, 0]] >> t & 1) + (flags[cells[e, 1]] >> t & 1)
+                    n += (flags[cells[e, 2]] >> t & 1) + (flags[cells[e, 3]] >> t & 1)
+                    found[t, n, count[t, n]] = e
+                    count[t, n] += 1
+    for t in range(levels_):
+        for m in range(count[t, 4]):
+            total[t] += volume[found[t, 4, m]]
+        total[t] += _partly(cells, volume, density, levels[t], found[t], count[t])
 
 
 class _Blocks:
@@ -146,9 +166,10 @@ class _Blocks:
         total, flags = np.empty(len(levels)), np.zeros(len(density), np.uint8)
         for bit, level in enumerate(levels):
             flags |= (density > level).astype(np.uint8) << np.uint8(bit)
+        found = np.empty((len(levels), 5, len(self.cells)), np.int32)
         _cut(
             self.cells, self.volume, self.blocks, self.nodes, self.block_volume,
-            density, levels, flags, total,
+            density, levels, flags, found, total,
         )  # fmt: skip
         return total
 

@@ -24,7 +24,7 @@ REFERENCE_DATE = dt.date(2026, 3, 30)  # a Monday
 COURSE = Radiotherapy(total_dose_gy=60.0, fractions=30, start_day=7.375)
 FULL = Regimen(Resection(day=3.25), COURSE, Temozolomide())
 TIMES = (0.0, 3.25, 5.0, 7.375, 20.0, 33.3, 60.0, 75.0, 120.0)
-SOLVER = FiniteElementSolver()
+SOLVER = FiniteElementSolver(step_day=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -497,8 +497,8 @@ def test_dead_tissue_stays_visible_until_it_is_cleared(patient):
     np.testing.assert_allclose(density[2] / density[0], 0.25, rtol=1e-3)
 
 
-def test_daily_steps_are_fine_enough(patient):
-    """The error of one-day steps falls with second order and is below 0.1 % of the volume."""
+def test_the_steps_are_fine_enough(patient):
+    """The error of daily steps, and of those that the solver chooses, against short ones."""
     regimen = Regimen(Radiotherapy(total_dose_gy=60.0, fractions=30, start_day=8.0), Temozolomide())
 
     def volumes(step_day):
@@ -506,9 +506,36 @@ def test_daily_steps_are_fine_enough(patient):
         return solver.solve(patient, regimen, [0.0, 56.0, 120.0]).tumour_volume_soft.values[:, 1:]
 
     fine = volumes(0.125)
-    error = {step: np.abs(volumes(step) / fine - 1).max() for step in (0.5, 1.0)}
-    assert error[1.0] < 2e-3
-    assert error[0.5] < 0.5 * error[1.0]
+    error = {step: np.abs(volumes(step) / fine - 1).max() for step in (1.0, None)}
+    assert error[1.0] < 2e-4
+    assert error[None] < 1e-3
+
+
+def test_steps_adapt_to_a_tolerance(patient):
+    """The error over 100 days keeps the tolerance, and going on changes nothing."""
+    regimen = Regimen(Radiotherapy(total_dose_gy=60.0, fractions=10, start_day=8.0))
+    fine = FiniteElementSolver(step_day=0.125).solve(patient, regimen, [50.0, 100.0])
+    for tolerance in (1e-3, 1e-5):
+        solver = FiniteElementSolver(step_day=5.0, tolerance=tolerance)
+        run = solver.solve(patient, regimen, [50.0, 100.0])
+        error = np.abs(run.tumour_burden.values / fine.tumour_burden.values - 1)
+        assert error.max() < tolerance
+    state = solver.state(patient, regimen, 37.0)
+    same(solver.solve(patient, regimen, [50.0, 100.0], start=state), run)
+    many = solver.solve(patient, regimen, [10.0, 13.3, 50.0, 77.7, 100.0])
+    same(many, run)
+    with pytest.raises(InvalidInput, match="tolerance in time"):
+        FiniteElementSolver(tolerance=0.0)
+
+
+def test_volumes_between_the_steps(patient):
+    """Outputs inside a step against those of a run that steps there."""
+    days = [2.0, 10.0, 40.0, 41.0, 100.0]
+    regimen = Regimen(Radiotherapy(total_dose_gy=60.0, fractions=20, start_day=8.375))
+    wide = FiniteElementSolver(step_day=3.0).solve(patient, regimen, days)
+    narrow = FiniteElementSolver(step_day=0.25).solve(patient, regimen, days)
+    for name in ("tumour_volume_soft", "tumour_burden"):
+        np.testing.assert_allclose(wide[name].values, narrow[name].values, rtol=4e-4)
 
 
 # --- one clear sentence ----------------------------------------------------------------------

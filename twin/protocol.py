@@ -34,10 +34,17 @@ class Save:
         Times at which the density of every node is kept.
     thresholds : mapping of str to float or None, [1]
         Names and levels of visibility; those of the patient's parameters if None.
+    visible : mapping of str to tuple of str, or None
+        Species whose sum a threshold is applied to, where it is not all that imaging
+        sees: ``{"necrosis": ("necrosis",)}``.
+    species : tuple of str or None
+        Species whose own density is kept beside the visible one at `fields_at`.
     """
 
     fields_at: tuple[float, ...] = ()
     thresholds: Mapping[str, float] | None = None
+    visible: Mapping[str, tuple[str, ...]] | None = None
+    species: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields_at", tuple(float(day) for day in self.fields_at))
@@ -57,11 +64,14 @@ class State:
         viable, dead and necrosis, as fractions of the carrying capacity.
     removed : tuple of str
         Structures that have been resected.
+    step_day : float or None, [day]
+        The step that an adaptive run would try next.
     """
 
     day: float
     species: Mapping[str, NDArray[np.float64]]
     removed: tuple[str, ...] = field(default=())
+    step_day: float | None = None
 
 
 class Solver(Protocol):
