@@ -194,7 +194,7 @@ def _agrees(part: float, each: dict[int, float]) -> bool:
 def check_volumes(path: Path, mesh: Mesh, voxels: Array, affine: Array) -> None:
     """Refuse tissues with quite another volume than in the images, and warn about some."""
     voxel_mm3 = abs(float(np.linalg.det(affine[:3, :3])))
-    off = mesh_quality(mesh, voxels, affine).label_volume_error
+    off = mesh_quality(mesh, voxels, affine, tumour_labels=()).label_volume_error
     for name, error in off.items():
         wanted = float((voxels == MESH_LABELS[name]).sum()) * voxel_mm3
         said = f"The {name} of the mesh {path} has {100 * error:+.0f} % of volume"
