@@ -31,7 +31,15 @@ from twin.errors import InvalidInput
 from twin.mesh import Mesh
 from twin.patient import Twin
 
-__all__ = ["check_element_tensors", "element_tensors", "sharpened", "tensor_operators"]
+__all__ = [
+    "check_element_tensors",
+    "element_tensors",
+    "element_tensors_slope",
+    "sharpened",
+    "sharpened_slope",
+    "tensor_operators",
+    "tensor_operators_slope",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +67,33 @@ def sharpened(logarithm: NDArray[np.float64], sharpening: float) -> NDArray[np.f
     return from_matrices((vectors * grown[..., None, :]) @ np.swapaxes(vectors, -1, -2))
 
 
+def sharpened_slope(logarithm: NDArray[np.float64], sharpening: float) -> NDArray[np.float64]:
+    """Derivative of `sharpened` by the power, shape (..., 6); its trace is 0.
+
+    Examples
+    --------
+    >>> fibre = log_tensor(np.array([np.e, 1.0, 1.0, 0.0, 0.0, 0.0]))
+    >>> sharpened_slope(fibre, 0.0)[:3].round(6).tolist()
+    [0.666667, -0.333333, -0.333333]
+    """
+    values, vectors = np.linalg.eigh(to_matrices(logarithm))
+    grown = np.exp(sharpening * (values - values.max(axis=-1, keepdims=True)))
+    grown *= 3.0 / grown.sum(axis=-1, keepdims=True)
+    grown *= values - (grown * values).sum(axis=-1, keepdims=True) / 3.0
+    return from_matrices((vectors * grown[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+
+
+def _element_logarithms(twin: Twin) -> NDArray[np.float64]:
+    """Mean logarithm of the tensor in each element, without trace, shape (cell, 6)."""
+    if twin.tensor is None:
+        raise InvalidInput(
+            "The twin has no tensor; give the patient a diffusion tensor image, or choose "
+            "migration = 'tissue'."
+        )
+    logarithm = np.ascontiguousarray(np.moveaxis(log_tensor(twin.tensor), -1, 0), np.float32)
+    return SamplePoints.of(twin.mesh, twin.grid).mean(logarithm)
+
+
 def element_tensors(twin: Twin, sharpening: float) -> NDArray[np.float64]:
     """Diffusion tensor of each element over its mean diffusivity, [1], shape (cell, 6).
 
@@ -77,14 +112,12 @@ def element_tensors(twin: Twin, sharpening: float) -> NDArray[np.float64]:
     InvalidInput
         A twin without a tensor, a tensor that is not positive definite.
     """
-    if twin.tensor is None:
-        raise InvalidInput(
-            "The twin has no tensor; give the patient a diffusion tensor image, or choose "
-            "migration = 'tissue'."
-        )
-    logarithm = np.ascontiguousarray(np.moveaxis(log_tensor(twin.tensor), -1, 0), np.float32)
-    mean = SamplePoints.of(twin.mesh, twin.grid).mean(logarithm)
-    return sharpened(mean, sharpening)
+    return sharpened(_element_logarithms(twin), sharpening)
+
+
+def element_tensors_slope(twin: Twin, sharpening: float) -> NDArray[np.float64]:
+    """Derivative of `element_tensors` by the sharpening, [1], shape (cell, 6)."""
+    return sharpened_slope(_element_logarithms(twin), sharpening)
 
 
 def check_element_tensors(tensor: NDArray[np.float64], cells: int) -> None:
@@ -146,52 +179,92 @@ def tensor_operators(
     mesh = operators.mesh
     cells = len(mesh.cells)
     check_element_tensors(tensor, cells)
-    gradient = element_gradients(mesh)
-    moved = np.einsum("cpk,ckl->cpl", gradient, to_matrices(tensor))
-    galerkin = (
-        -np.einsum("cpk,cpk->cp", moved[:, EDGES[:, 0]], gradient[:, EDGES[:, 1]])
-        / mesh.cell_volume[:, None]
-    )
+    galerkin = _galerkin(mesh, tensor)
     if not non_negative:
         owner = np.repeat(np.arange(cells), len(EDGES))
         return _gathered(mesh, mesh.cells[:, EDGES].reshape(-1, 2), galerkin.ravel(), owner)
-    ends, exchange, owner, missed = _links(mesh, tensor, galerkin, active_cells)
+    nothing = np.zeros((cells, 6))
+    ends, exchange, _, owner, missed = _links(
+        mesh, tensor, galerkin, nothing, nothing, active_cells
+    )
+    missed = missed[active_cells]
     logger.info(
         "%d links of %d elements; their tensor is missed by %.2g of the mean diffusivity on "
         "average, by more than a tenth in %.2g %% of the elements",
         len(ends),
-        int(active_cells.sum()),
-        float(missed[active_cells].mean()) if active_cells.any() else 0.0,
-        100.0 * float((missed[active_cells] > 0.1).mean()) if active_cells.any() else 0.0,
+        len(missed),
+        float(missed.mean()) if len(missed) else 0.0,
+        100.0 * float((missed > 0.1).mean()) if len(missed) else 0.0,
     )
     return _gathered(mesh, ends, exchange, owner)
+
+
+def tensor_operators_slope(
+    operators: MeshOperators,
+    tensor: NDArray[np.float64],
+    tensor_slope: NDArray[np.float64],
+    active_cells: NDArray[np.bool_],
+) -> scipy.sparse.csr_matrix:
+    """How `cell_to_edge` of `tensor_operators` changes with a parameter, [mm], shape (edge, cell).
+
+    On the same edges. The gradient of a number by the parameter is
+    ``edge_gradient @ (slope @ diffusivity)``.
+
+    Parameters
+    ----------
+    operators, tensor, active_cells
+        As in `tensor_operators`.
+    tensor_slope : ndarray, [1], shape (cell, 6)
+        Derivative of the tensors by the parameter, of trace 0.
+    """
+    mesh = operators.mesh
+    check_element_tensors(tensor, len(mesh.cells))
+    ends, _, slope, owner, _ = _links(
+        mesh,
+        tensor,
+        _galerkin(mesh, tensor),
+        tensor_slope,
+        _galerkin(mesh, tensor_slope),
+        active_cells,
+    )
+    return _gathered(mesh, ends, slope, owner).cell_to_edge
+
+
+def _galerkin(mesh: Mesh, tensor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Transmissibility of each edge of each element for a tensor, [mm], shape (cell, 6)."""
+    gradient = element_gradients(mesh)
+    moved = np.einsum("cpk,ckl->cpl", gradient, to_matrices(tensor))
+    shares = np.einsum("cpk,cpk->cp", moved[:, EDGES[:, 0]], gradient[:, EDGES[:, 1]])
+    result: NDArray[np.float64] = -shares / mesh.cell_volume[:, None]
+    return result
 
 
 def _links(
     mesh: Mesh,
     tensor: NDArray[np.float64],
     galerkin: NDArray[np.float64],
+    tensor_slope: NDArray[np.float64],
+    galerkin_slope: NDArray[np.float64],
     active: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Nodes, exchange and element of each link, and what each element's tensor is missed by."""
+) -> tuple[Any, ...]:
+    """Nodes, exchange, its slope and element of each link; what each element's tensor misses."""
     neighbours = _face_neighbours(mesh.cells, active)
     used = np.where(active[:, None], tensor, 0.0)  # an element without diffusion has no links
     missed = np.zeros(len(tensor))
     # a chunk at a time: few elements have as many links as there is room for
     most = MOST_LINKS * min(_CHUNK, len(tensor))
-    ends, exchange = np.empty((most, 2), np.int64), np.empty(most)
-    owner = np.empty(most, np.int64)
-    parts: list[Any] = []
+    ends, owner = np.empty((most, 2), np.int32), np.empty(most, np.int32)
+    exchange, slope = np.empty(most), np.empty(most)
+    parts: list[list[NDArray[Any]]] = []
     cells = mesh.cells.astype(np.int64)
     for first in range(0, len(tensor), _CHUNK):
         last = min(first + _CHUNK, len(tensor))
         count = redistribute(
-            mesh.points, cells, neighbours, mesh.cell_volume, used, galerkin,
-            first, last, ends, exchange, owner, missed,
+            mesh.points, cells, neighbours, mesh.cell_volume, used, galerkin, tensor_slope,
+            galerkin_slope, first, last, ends, exchange, slope, owner, missed,
         )  # fmt: skip
-        parts.append((ends[:count].copy(), exchange[:count].copy(), owner[:count].copy()))
-    joined = [np.concatenate(kind) for kind in zip(*parts, strict=True)]
-    return joined[0], joined[1], joined[2], missed
+        parts.append([array[:count].copy() for array in (ends, exchange, slope, owner)])
+    return (*(np.concatenate(kind) for kind in zip(*parts, strict=True)), missed)
 
 
 def _face_neighbours(cells: NDArray[np.int32], active: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -212,7 +285,7 @@ def _gathered(
     mesh: Mesh,
     ends: NDArray[Any],
     exchange: NDArray[np.float64],
-    owner: NDArray[np.int64],
+    owner: NDArray[np.integer[Any]],
 ) -> MeshOperators:
     """Operators from links: each pair of nodes once, the smaller number first."""
     nodes = len(mesh.points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from twin.compiled import compiled
+from twin.compiled import compiled_sums
 
 __all__ = ["MOST_LINKS", "redistribute"]
 
@@ -23,7 +23,24 @@ _SMALL = 1e-6
 _ROOT2 = np.sqrt(2.0)
 
 
-@compiled
+@compiled_sums
+def _dual(direction, galerkin, wanted, multiplier, value):
+    """Height of the dual problem at `multiplier`; writes the shares that belong to it."""
+    for e in range(len(galerkin)):
+        value[e] = galerkin[e]
+    height = 0.0
+    for k in range(6):
+        y = multiplier[k]
+        height += y * (0.5 * _RIDGE * y - wanted[k])
+        for e in range(len(galerkin)):
+            value[e] += direction[k, e] * y
+    for e in range(len(galerkin)):
+        value[e] = max(value[e], 0.0)
+        height += 0.5 * value[e] * value[e]
+    return height
+
+
+@compiled_sums
 def _nearest_non_negative(direction, galerkin, wanted, multiplier, value):
     """Write into `value` the shares nearest to `galerkin`, none negative, with a given tensor.
 
@@ -31,59 +48,66 @@ def _nearest_non_negative(direction, galerkin, wanted, multiplier, value):
     unknowns, ``v_e = max(0, g_e + B_e . y)``, and is convex and piecewise quadratic, so that
     Newton with a line search ends in a few steps. Returns the norm of what is missed.
     """
-    count = direction.shape[0]
+    count = len(galerkin)
     slope, matrix = np.empty(6), np.empty((6, 6))
     multiplier[:] = 0.0
+    height = _dual(direction, galerkin, wanted, multiplier, value)
     for _ in range(_NEWTON_STEPS):
-        height = 0.0
         for k in range(6):
             slope[k] = _RIDGE * multiplier[k] - wanted[k]
-            height += multiplier[k] * (0.5 * _RIDGE * multiplier[k] - wanted[k])
-            for m in range(6):
-                matrix[k, m] = _RIDGE if k == m else 0.0
-        for e in range(count):
-            x = galerkin[e]
-            for k in range(6):
-                x += direction[e, k] * multiplier[k]
-            if x > 0.0:
-                height += 0.5 * x * x
-                for k in range(6):
-                    slope[k] += direction[e, k] * x
-                    for m in range(6):
-                        matrix[k, m] += direction[e, k] * direction[e, m]
-        if np.sum(slope * slope) < 1e-24:
+            for e in range(count):
+                slope[k] += direction[k, e] * value[e]
+            for m in range(k + 1):
+                total = _RIDGE if k == m else 0.0
+                for e in range(count):
+                    total += direction[k, e] * direction[m, e] if value[e] > 0.0 else 0.0
+                matrix[k, m] = matrix[m, k] = total
+        if np.sum(slope * slope) < 1e-18:
             break
         step = np.linalg.solve(matrix, slope)
         fall, part = np.sum(slope * step), 1.0
-        for _ in range(40):
-            trial = 0.0
-            for k in range(6):
-                y = multiplier[k] - part * step[k]
-                trial += y * (0.5 * _RIDGE * y - wanted[k])
-            for e in range(count):
-                x = galerkin[e]
-                for k in range(6):
-                    x += direction[e, k] * (multiplier[k] - part * step[k])
-                if x > 0.0:
-                    trial += 0.5 * x * x
-            if trial <= height - 1e-4 * part * fall + 1e-15:
-                break
+        trial = multiplier - step
+        lower = _dual(direction, galerkin, wanted, trial, value)
+        while lower > height - 1e-4 * part * fall + 1e-15 and part > 1e-9:
             part *= 0.5
-        for k in range(6):
-            multiplier[k] -= part * step[k]
+            trial = multiplier - part * step
+            lower = _dual(direction, galerkin, wanted, trial, value)
+        multiplier[:] = trial
+        height = lower
+    missed = 0.0
     for k in range(6):
-        slope[k] = -wanted[k]
+        total = -wanted[k]
+        for e in range(count):
+            total += direction[k, e] * value[e]
+        missed += total * total
+    return np.sqrt(missed)
+
+
+@compiled_sums
+def _slope_of_nearest(direction, value, galerkin_slope, wanted_slope, result):
+    """Write into `result` how `_nearest_non_negative` changes with its `galerkin` and `wanted`.
+
+    Shares that are zero stay so: exact but where a share is about to become positive.
+    """
+    count = len(value)
+    right, matrix = np.empty(6), np.empty((6, 6))
+    for k in range(6):
+        right[k] = wanted_slope[k]
+        for e in range(count):
+            right[k] -= direction[k, e] * galerkin_slope[e] if value[e] > 0.0 else 0.0
+        for m in range(k + 1):
+            total = _RIDGE if k == m else 0.0
+            for e in range(count):
+                total += direction[k, e] * direction[m, e] if value[e] > 0.0 else 0.0
+            matrix[k, m] = matrix[m, k] = total
+    multiplier = np.linalg.solve(matrix, right)
     for e in range(count):
-        x = galerkin[e]
+        result[e] = galerkin_slope[e] if value[e] > 0.0 else 0.0
         for k in range(6):
-            x += direction[e, k] * multiplier[k]
-        value[e] = max(x, 0.0)
-        for k in range(6):
-            slope[k] += direction[e, k] * value[e]
-    return np.sqrt(np.sum(slope * slope))
+            result[e] += direction[k, e] * multiplier[k] if value[e] > 0.0 else 0.0
 
 
-@compiled
+@compiled_sums
 def _add_ring(cells, neighbours, patch, start, count, nodes, known):
     """Append the face neighbours of ``patch[start:count]`` and their nodes; return both counts."""
     end = count
@@ -101,9 +125,10 @@ def _add_ring(cells, neighbours, patch, start, count, nodes, known):
     return end, known
 
 
-@compiled
+@compiled_sums
 def redistribute(
-    points, cells, neighbours, volume, tensor, galerkin, first, last, ends, exchange, owner, missed
+    points, cells, neighbours, volume, tensor, galerkin, tensor_slope, galerkin_slope,
+    first, last, ends, exchange, slope, owner, missed,
 ):  # fmt: skip
     """Links of the elements from `first` to before `last`; return how many were written.
 
@@ -116,17 +141,21 @@ def redistribute(
     tensor : ndarray, [mm2/day], shape (cell, 6)
     galerkin : ndarray, [mm3/day], shape (cell, 6)
         Transmissibility of the element's six edges, 01 02 03 12 13 23.
-    ends, exchange, owner
-        Written: nodes of each link, shape (link, 2), its transmissibility [mm3/day], its element.
+    tensor_slope, galerkin_slope : ndarray, shape (cell, 6)
+        How they change with a parameter that leaves the mean diffusivity alone.
+    ends, exchange, slope, owner
+        Written: nodes of each link, shape (link, 2), its transmissibility [mm3/day], how that
+        changes with the parameter, and its element.
     missed : ndarray, [1], shape (cell,)
         Written: how far the links' tensor is from the element's, over its mean diffusivity.
     """
     nodes = np.empty(_MOST_NODES, np.int64)
     patch = np.empty(_MOST_NODES, np.int64)
     pairs = np.empty((MOST_LINKS, 2), np.int64)
-    direction = np.empty((MOST_LINKS, 6))
+    direction = np.empty((6, MOST_LINKS))
     length2, prior, value = np.empty(MOST_LINKS), np.empty(MOST_LINKS), np.empty(MOST_LINKS)
-    wanted, multiplier = np.empty(6), np.empty(6)
+    prior_slope, value_slope = np.empty(MOST_LINKS), np.empty(MOST_LINKS)
+    wanted, wanted_slope, multiplier = np.empty(6), np.empty(6), np.empty(6)
     at = 0
     for c in range(first, last):
         mean = (tensor[c, 0] + tensor[c, 1] + tensor[c, 2]) / 3.0
@@ -139,11 +168,13 @@ def redistribute(
                 for q in range(p + 1, 4):
                     ends[at, 0], ends[at, 1] = cells[c, p], cells[c, q]
                     exchange[at], owner[at] = max(galerkin[c, edge], 0.0), c
+                    slope[at] = galerkin_slope[c, edge]
                     at += 1
                     edge += 1
             continue
         for k in range(6):
-            wanted[k] = tensor[c, k] / mean * (1.0 if k < 3 else _ROOT2)
+            scale = (1.0 if k < 3 else _ROOT2) / mean
+            wanted[k], wanted_slope[k] = scale * tensor[c, k], scale * tensor_slope[c, k]
         for k in range(4):
             nodes[k] = cells[c, k]
         patch[0] = c
@@ -159,34 +190,39 @@ def redistribute(
                     y = points[nodes[p], 1] - points[nodes[q], 1]
                     z = points[nodes[p], 2] - points[nodes[q], 2]
                     square = x * x + y * y + z * z
-                    direction[links, 0] = x * x / square
-                    direction[links, 1] = y * y / square
-                    direction[links, 2] = z * z / square
-                    direction[links, 3] = _ROOT2 * y * z / square
-                    direction[links, 4] = _ROOT2 * x * z / square
-                    direction[links, 5] = _ROOT2 * x * y / square
-                    prior[links] = 0.0
+                    direction[0, links] = x * x / square
+                    direction[1, links] = y * y / square
+                    direction[2, links] = z * z / square
+                    direction[3, links] = _ROOT2 * y * z / square
+                    direction[4, links] = _ROOT2 * x * z / square
+                    direction[5, links] = _ROOT2 * x * y / square
+                    prior[links], prior_slope[links] = 0.0, 0.0
                     if q < 4:
-                        prior[links] = galerkin[c, edge] * square / (volume[c] * mean)
+                        scale = square / (volume[c] * mean)
+                        prior[links] = galerkin[c, edge] * scale
+                        prior_slope[links] = galerkin_slope[c, edge] * scale
                         edge += 1
                     length2[links] = square
                     pairs[links, 0], pairs[links, 1] = nodes[p], nodes[q]
                     links += 1
-            off = _nearest_non_negative(
-                direction[:links], prior[:links], wanted, multiplier, value[:links]
-            )
+            off = _nearest_non_negative(direction, prior[:links], wanted, multiplier, value[:links])
             if off < _TOLERANCE:
                 break
         missed[c] = off
-        total = 0.0
+        _slope_of_nearest(
+            direction, value[:links], prior_slope[:links], wanted_slope, value_slope[:links]
+        )
+        total, total_slope = 0.0, 0.0
         for e in range(links):
             if value[e] > _SMALL:
                 total += value[e]
+                total_slope += value_slope[e]
         kept = 3.0 / total  # the mean diffusivity is kept in any case
         for e in range(links):
             if value[e] > _SMALL:
                 ends[at, 0], ends[at, 1] = pairs[e, 0], pairs[e, 1]
-                exchange[at] = value[e] * kept * volume[c] * mean / length2[e]
-                owner[at] = c
+                scale = kept * volume[c] * mean / length2[e]
+                exchange[at], owner[at] = value[e] * scale, c
+                slope[at] = (value_slope[e] - value[e] * total_slope / total) * scale
                 at += 1
     return at

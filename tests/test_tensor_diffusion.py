@@ -10,7 +10,13 @@ from small_patient import write_small_patient
 
 import twin
 from solvers.operators import mesh_operators
-from solvers.tensor_diffusion import element_tensors, sharpened, tensor_operators
+from solvers.tensor_diffusion import (
+    element_tensors,
+    sharpened,
+    sharpened_slope,
+    tensor_operators,
+    tensor_operators_slope,
+)
 from twin.diffusion_tensor import from_matrices, log_tensor, to_matrices
 from twin.errors import InvalidInput
 
@@ -220,6 +226,35 @@ def test_sharpening_is_a_power_with_the_trace_restored():
         np.testing.assert_allclose(
             to_matrices(sharpened(log, power)), 3 * raised / np.trace(raised), atol=1e-9
         )
+
+
+def test_the_slope_by_sharpening_is_that_of_differences(moved):
+    mesh, operators, active = moved
+    rng = np.random.default_rng(5)
+    root = rng.normal(size=(len(mesh.cells), 3, 3))
+    log = log_tensor(from_matrices(root @ np.swapaxes(root, 1, 2) + 2.0 * np.eye(3)))
+    step = 1e-6
+
+    def transmissibility(power):
+        links = tensor_operators(operators, sharpened(log, power), active)
+        value = links.cell_to_edge @ rng_value
+        nodes = len(mesh.points)
+        return dict(zip(links.edges @ [nodes, 1], value, strict=True)), links.edges @ [nodes, 1]
+
+    rng_value = rng.uniform(0.1, 1.0, len(mesh.cells))
+    here, codes = transmissibility(1.3)
+    slope = tensor_operators_slope(
+        operators, sharpened(log, 1.3), sharpened_slope(log, 1.3), active
+    )
+    assert slope.shape[0] == len(here)
+    weight = rng.normal(size=len(codes))
+    by_code = dict(zip(codes, weight, strict=True))
+    up, down = transmissibility(1.3 + step)[0], transmissibility(1.3 - step)[0]
+    difference = sum(
+        by_code.get(code, 0.0) * (up.get(code, 0.0) - down.get(code, 0.0)) for code in {*up, *down}
+    )
+    expected = difference / (2 * step)
+    assert weight @ (slope @ rng_value) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(
