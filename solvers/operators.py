@@ -135,7 +135,8 @@ class MeshOperators:
         Raises
         ------
         InvalidInput
-            A diffusivity that is negative or not finite.
+            A diffusivity that is negative or not finite, or an exchange with a node that no
+            active element touches (links made for other active elements).
         """
         if not (np.isfinite(diffusivity).all() and diffusivity.min() >= 0.0):
             raise InvalidInput(
@@ -151,6 +152,11 @@ class MeshOperators:
         keep = np.abs(value) > 1e-12 * np.abs(value).max(initial=0.0)
         (first, second), value = self.edges[keep].T, value[keep]
         nodes = len(mass)
+        if not (mass[first].all() and mass[second].all()):
+            raise InvalidInput(
+                "An exchange leads to a node without active tissue, where cells would be lost; "
+                "make the links of a tensor for the elements that are active now."
+            )
         if clip:
             value = value * _sliver_factors(first, second, value, inverse)
         value = value.astype(np.float32)

@@ -9,9 +9,11 @@ from scipy.spatial.transform import Rotation
 from small_patient import write_small_patient
 
 import twin
+from solvers.element_diffusivity import element_diffusivity
 from solvers.operators import mesh_operators
 from solvers.tensor_diffusion import (
     element_tensors,
+    fibre_operators,
     sharpened,
     sharpened_slope,
     tensor_operators,
@@ -103,6 +105,15 @@ def test_cells_are_conserved_and_bounds_kept(moved):
     assert diffusion.mass @ end == pytest.approx(diffusion.mass @ start, rel=1e-12)
     assert (end[~lives] == 0.0).all()
     assert end.std() < 0.7 * start.std()
+
+
+def test_links_for_other_active_elements_are_refused(moved):
+    """After a resection, links through the cavity would lose cells."""
+    mesh, operators, active = moved
+    links = tensor_operators(operators, everywhere(mesh, fibre(8.0)), np.ones(len(active), bool))
+    even = np.full(len(mesh.cells), 0.1)
+    with pytest.raises(InvalidInput, match="node without active tissue"):
+        links.diffusion(even, active)
 
 
 def test_an_element_laid_out_for_its_tensor_keeps_the_galerkin_operator():
@@ -276,7 +287,7 @@ def test_a_bad_tensor_is_refused_with_its_element(bad, says):
         tensor_operators(mesh_operators(mesh), tensor[:3], np.ones(len(mesh.cells), bool))
 
 
-def test_a_twin_without_a_tensor_has_no_element_tensors(tmp_path, monkeypatch):
+def test_the_elements_of_a_twin_have_its_tensors(tmp_path, monkeypatch):
 
     monkeypatch.setenv("TWIN_CACHE", str(tmp_path / "cache"))
     patient = twin.load(write_small_patient(tmp_path / "in"))
@@ -286,7 +297,8 @@ def test_a_twin_without_a_tensor_has_no_element_tensors(tmp_path, monkeypatch):
     water = TURN @ np.diag([1.7e-3, 0.4e-3, 0.3e-3]) @ TURN.T
     right = patient.grid.to_world(np.moveaxis(np.indices(patient.grid.shape), 0, -1))[..., 0] > 0
     tensor[right] = from_matrices(water)
-    got = element_tensors(patient.replace(tensor=tensor), 1.0)
+    patient = patient.replace(tensor=tensor)
+    got = element_tensors(patient, 1.0)
     corner = patient.mesh.points[patient.mesh.cells][..., 0]
     np.testing.assert_allclose(
         got[corner.min(axis=1) > 2.0],
@@ -296,3 +308,17 @@ def test_a_twin_without_a_tensor_has_no_element_tensors(tmp_path, monkeypatch):
     )
     unknown = got[corner.max(axis=1) < 0.0]
     np.testing.assert_allclose(unknown, np.broadcast_to([1, 1, 1, 0, 0, 0], unknown.shape))
+    # cells neither enter the necrosis nor leave the tissue, and none is lost
+    mesh, mesh_is = patient.mesh, mesh_operators(patient.mesh)
+    active = ~mesh.cells_labelled("fluid")
+    operators = fibre_operators(patient, mesh_is, 2.0, active)
+    matrix = operators.diffusion(element_diffusivity(patient, patient.parameters), active)
+    dead = np.setdiff1d(
+        mesh.cells[mesh.cells_labelled("necrosis")], mesh.cells[~mesh.cells_labelled("necrosis")]
+    )
+    assert len(dead)
+    start = np.where(matrix.mass > 0, 1.0, 0.0)
+    start[dead] = 0.0
+    end = expm_multiply(matrix.matrix() * 20.0, start)
+    np.testing.assert_allclose(end[dead], 0.0, atol=1e-15)
+    assert matrix.mass @ end == pytest.approx(matrix.mass @ start, rel=1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -125,6 +126,18 @@ class Structure:
         mask = np.asarray(self.mask).astype(bool)
         mask.setflags(write=False)
         object.__setattr__(self, "mask", mask)
+
+
+_digests: dict[int, bytes] = {}
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    """SHA-256 of a large read-only array, worked out once while the array lives."""
+    key = id(array)
+    if key not in _digests:
+        _digests[key] = hashlib.sha256(array.tobytes()).digest()
+        weakref.finalize(array, _digests.pop, key, None)
+    return _digests[key]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -313,9 +326,9 @@ class Twin:
         }
         digest.update(json.dumps(record, sort_keys=True).encode())
         for name, values in sorted((self.tissue_probabilities or {}).items()):
-            digest.update(f"probability {name}".encode() + values.tobytes())
+            digest.update(f"probability {name}".encode() + _digest(values))
         if self.tensor is not None:
-            digest.update(b"tensor" + self.tensor.tobytes())
+            digest.update(b"tensor" + _digest(self.tensor))
         return digest.hexdigest()
 
     def describe(self) -> str:
