@@ -20,6 +20,9 @@ CHECKS = all_checks()
 SLOW = {"models.oxygen", "models.oxygen_resistant", "courses.stopping"} | {
     "fibres.along",
     "fibres.across",
+    "mechanics.clamped_ball",
+    "mechanics.free_ball",
+    "mechanics.thick_sphere",
 }
 
 
