@@ -1,4 +1,4 @@
-"""Solvers: the finite-element reference, its batch, and the surrogate trained on it."""
+"""Solvers: the finite-element reference, its batch, the same on tensors, and the surrogate trained on it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from solvers.finite_element import FiniteElementSolver
     from solvers.surrogate import SurrogateSolver
     from solvers.surrogate_training import Plan
+    from solvers.torch_executor import TorchSolver
 
 _HOME = {
     "FiniteElementSolver": "finite_element",
     "Plan": "surrogate_training",
     "SurrogateSolver": "surrogate",
+    "TorchSolver": "torch_executor",
 }
 
-__all__ = ["FiniteElementSolver", "Plan", "SurrogateSolver"]
+__all__ = ["FiniteElementSolver", "Plan", "SurrogateSolver", "TorchSolver"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

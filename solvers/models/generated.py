@@ -26,6 +26,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ from typing import Any
 from solvers.models.model import Model
 from twin.storage import cache_folder, write_atomically
 
-__all__ = ["LARGEST_EXPONENT", "PointwiseStep", "pointwise_step"]
+__all__ = [
+    "LARGEST_EXPONENT", "PointwiseStep", "TracedRates", "phi_factors", "pointwise_step",
+    "traced_rates",
+]  # fmt: skip
 
 #: Exponents above this are halved by taking shorter steps.
 LARGEST_EXPONENT = 0.5
@@ -71,6 +75,54 @@ def pointwise_step(model: Model) -> PointwiseStep:
     digest = hashlib.sha256(source.encode()).hexdigest()[:16]
     module = _imported(f"twin_model_{digest}", source)
     return PointwiseStep(module.forward, module.backward)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRates:
+    """The coefficients of the step as one function of arrays or tensors.
+
+    Parameters
+    ----------
+    changing : tuple of int
+        Rows of the species that change at all.
+    limited, gained : tuple of bool
+        Whether c, and whether g, of each of them is anything but 0.
+    function : callable
+        ``function(*rows, *values)``: a of each changing species, then every c, then every g
+        (plain 0 where there is none).
+    """
+
+    changing: tuple[int, ...]
+    limited: tuple[bool, ...]
+    gained: tuple[bool, ...]
+    function: Callable[..., Sequence[Any]]
+
+
+@functools.lru_cache(maxsize=32)
+def traced_rates(model: Model, exp: Callable[[Any], Any], log: Callable[[Any], Any]) -> TracedRates:
+    """a, c and g of the step's formula, from the expressions that the compiled step is made of.
+
+    Parameters
+    ----------
+    model : Model
+    exp, log : callable
+        Of the kind of number that the function is to take, such as `torch.exp`.
+    """
+    symbols = _Symbols(model)
+    chosen = symbols.changing
+    parts = [[each[k] for k in chosen] for each in (symbols.per_cell, symbols.limit, symbols.gain)]
+    function = symbols.sympy.lambdify(
+        [*symbols.state, *symbols.values],
+        [expression for part in parts for expression in part],
+        modules=[{"exp": exp, "log": log}],
+        cse=True,
+    )
+    return TracedRates(
+        tuple(chosen),
+        tuple(c != 0 for c in parts[1]),
+        tuple(g != 0 for g in parts[2]),
+        function,
+    )
 
 
 def _imported(name: str, source: str) -> ModuleType:
@@ -158,10 +210,13 @@ def _series(name: str, factors: Sequence[float], x: str, indent: str) -> str:
     return f"{indent}{name} = {text}"
 
 
-def _phi_factors() -> list[float]:
-    import math
+def phi_factors(terms: int = _TERMS) -> list[float]:
+    """Coefficients of the series of ``phi(x) = (e^x - 1)/x``, from the constant up.
 
-    return [1.0 / math.factorial(k + 1) for k in range(_TERMS)]
+    >>> phi_factors(2)
+    [1.0, 0.5]
+    """
+    return [1.0 / math.factorial(k + 1) for k in range(terms)]
 
 
 def _stage(symbols: _Symbols, at: str, into: str, step: str, tag: str, indent: str) -> list[str]:
@@ -178,7 +233,7 @@ def _stage(symbols: _Symbols, at: str, into: str, step: str, tag: str, indent: s
             f"{indent}x{tag}{k} = "
             + (f"a{tag}{k}*{step}" if plain else f"(a{tag}{k} + c{tag}{k}*{at}{k})*{step}")
         )
-        lines.append(_series(f"f{tag}{k}", _phi_factors(), f"x{tag}{k}", indent))
+        lines.append(_series(f"f{tag}{k}", phi_factors(), f"x{tag}{k}", indent))
         top = f"u{k}*(1.0 + x{tag}{k}*f{tag}{k})"
         if symbols.gain[k] != 0:
             top += f" + g{tag}{k}*{step}*f{tag}{k}"
@@ -196,7 +251,7 @@ def _stage_back(
     """Source that carries `bar` (by the stage's result) to ub (start), `at`'s bar and pb."""
     chosen = symbols.changing
     lines: list[str] = []
-    slopes = [(k + 1) * factor for k, factor in enumerate(_phi_factors()[1:])]
+    slopes = [(k + 1) * factor for k, factor in enumerate(phi_factors()[1:])]
     for k in chosen:
         y, out = f"{bar}{k}", f"{result}{k}"
         t, f, x = step, f"f{tag}{k}", f"x{tag}{k}"

@@ -1,0 +1,96 @@
+"""The steps, events and outputs of one run among others, planned before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.dose_response import log_surviving_fraction
+from solvers.models import Model
+from solvers.prepared import Prepared
+from solvers.stepping import plan_steps
+from solvers.treatment import NO_DRUG, Treatment
+from twin.events import Event
+from twin.parameters import ParameterSet
+from twin.regimen import Regimen
+
+__all__ = ["Move", "Run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """From `begin` to `end` [day], then `events`.
+
+    An output may be wanted at the end, just after the events, and others at days
+    `between`. Where `kept` is false it is a side step: the state of `begin` is put back.
+    """
+
+    begin: float
+    end: float
+    events: tuple[Event, ...] = ()
+    output: bool = True
+    between: tuple[float, ...] = ()
+    kept: bool = True
+
+
+class Run:
+    """What is one run's own.
+
+    Parameters
+    ----------
+    outputs : sequence of float, [day]
+    state : ndarray, [1], shape (species, node)
+        At day `begin`, before its events.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        model: Model,
+        regimen: Regimen,
+        parameters: ParameterSet,
+        *,
+        outputs: Sequence[float],
+        step_day: float,
+        state: NDArray[np.float64],
+        begin: float | None = None,
+        removed: tuple[str, ...] = (),
+    ) -> None:
+        self.regimen, self.parameters = regimen, parameters
+        self.values = model.values_of(parameters)[:-1]
+        self.treatment = Treatment(prepared, regimen, parameters)
+        schedule = self.treatment.schedule
+        self.begin = 0.0 if begin is None else begin
+        self.state, self.removed = state, removed
+        self.first_events = (
+            tuple(event for event in schedule.events if event.day == 0.0) if begin is None else ()
+        )
+        self.at_begin = bool(len(outputs)) and outputs[0] == self.begin
+        self.moves = self._planned(outputs, step_day)
+        for _ in schedule.fractions[:1]:  # says what is wrong with them
+            log_surviving_fraction(
+                0.0, alpha=parameters.value("alpha"), alpha_beta=parameters.value("alpha_beta")
+            )
+
+    def _planned(self, outputs: Sequence[float], step_day: float) -> list[Move]:
+        """The steps of its grid; outputs inside a step with a drug are steps aside."""
+        schedule = self.treatment.schedule
+        moves = []
+        for step in plan_steps(schedule, outputs, begin=self.begin, step_day=step_day):
+            inside = tuple(day for day in step.outputs if day < step.end)
+            if inside and self.treatment.kills(step.begin, step.end).max() >= NO_DRUG:
+                moves += [Move(step.begin, day, kept=False) for day in inside]
+                inside = ()
+            last = bool(step.outputs) and step.outputs[-1] == step.end
+            moves.append(Move(step.begin, step.end, step.events, last, inside))
+        return moves
+
+    def kills(self, number: int) -> NDArray[np.float64]:
+        """Mean kill rates in equal parts of a move's halves, [1/day], shape (2, part)."""
+        if number >= len(self.moves):
+            return np.zeros((2, 1))
+        move = self.moves[number]
+        return self.treatment.kills(move.begin, move.end)
