@@ -1,4 +1,4 @@
-"""Solvers: the finite-element reference, its batch, the same on tensors, and the surrogate trained on it."""
+"""Solvers: the finite-element reference, its batches, and the surrogate trained on it."""
 
 from __future__ import annotations
 
