@@ -5,6 +5,7 @@ import importlib.util
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -122,15 +123,18 @@ def test_readme_python_runs(small_demo, capsys):
 
 def test_example_files_of_the_page_are_valid(tmp_path):
     from scenarios.study_file import read_study
-    from twin.patient_file import read_patient_file
+    from twin.patient_file import MeshTable, read_patient_file
+    from twin.toml_file import check
 
     page = (ROOT / "docs" / "files.md").read_text("utf-8")
-    patient, study = re.findall(r"```toml\n(.*?)```", page, re.S)
+    patient, own_mesh, study = re.findall(r"```toml\n(.*?)```", page, re.S)
     (tmp_path / "patient.toml").write_text(patient, encoding="utf-8")
     (tmp_path / "study.toml").write_text(study, encoding="utf-8")
     read = read_patient_file(tmp_path / "patient.toml")
     assert read.history.regimen(read.calendar).radiotherapy
     assert read.parameters.resolve(where="page").value("diffusivity_white") == 0.1
+    table = check(MeshTable, tomllib.loads(own_mesh)["mesh"], where="page")
+    assert table.labels["white_matter"] == ("deep", 3)
     found = read_study(tmp_path / "study.toml").study
     assert found.differs_in(found.scenarios[1])
     assert len(found.cases) == 2

@@ -177,7 +177,11 @@ def mesh_remarks(options: MeshTable) -> tuple[str, ...]:
         if options.coarse_file is None
         else f"coarse mesh: read from {Path(options.coarse_file).name}, {how}"
     )
-    return (f"mesh: read from {Path(options.file).name}, {how}", coarse)
+    return (
+        f"mesh: read from {Path(options.file).name}, {how}",
+        coarse,
+        "coarsest mesh: made here from the images",
+    )
 
 
 def _labels_of(contents: MeshContents, options: MeshTable, path: Path) -> NDArray[np.int64]:
