@@ -28,7 +28,17 @@ __all__ = [
 ]
 
 #: Modules of checks, in the order in which they are shown.
-GROUPS = ("diffusion", "fibres", "growth", "models", "mechanics", "waves", "treatment", "courses")
+GROUPS = (
+    "diffusion",
+    "fibres",
+    "growth",
+    "models",
+    "mechanics",
+    "oxygen",
+    "waves",
+    "treatment",
+    "courses",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from reference.routes import Route, missing
 from scenarios import metrics
 from solvers.dose_response import log_surviving_fraction, surviving_fraction
+from solvers.oxygen_effect import oxygen_enhancement, with_hypoxia
 from solvers.pharmacokinetics import OneCompartment
 from twin.events import DrugDose
 from twin.parameters import LogNormal
@@ -79,11 +80,24 @@ PRIOR = [
     missing(".*", "solvers.calibration.log_volume_likelihood"),
 ]
 
+
+def enhancement(case):
+    i = case["inputs"]
+    return float(oxygen_enhancement(i["p_mmHg"], i["m"], i["k_mmHg"]))
+
+
+def hypoxic_log_survival(case):
+    i = case["inputs"]
+    alpha, beta = with_hypoxia(i["alpha_oxic"], i["beta_oxic"], i["p_mmHg"], i["m"], i["k_mmHg"])
+    ratio = float(alpha) / float(beta)
+    return -float(log_surviving_fraction(i["d"], alpha=float(alpha), alpha_beta=ratio))
+
+
 OTHERS = {
     "repopulation": [missing(".*", "scenarios.metrics.bed_with_repopulation")],
     "lql": [missing(".*", "solvers.dose_response.log_surviving_fraction of the LQ-L model")],
     "incomplete_repair": [missing(".*", "solvers.dose_response.lea_catcheside")],
-    "oer": [missing(".*", "solvers.oxygen_effect.oxygen_enhancement")],
+    "oer": [Route(".*minus_lnS.*", hypoxic_log_survival), Route("p_.*|.*oer.*", enhancement)],
     "rbe": [missing(".*", "solvers.dose_response.proton_rbe")],
     "tcp": [missing(".*", "scenarios.metrics.tumour_control")],
     "geud": [missing(".*", "scenarios.metrics.generalised_eud")],

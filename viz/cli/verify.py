@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Hold the solver on this machine against closed forms, exact solutions and independent
 integrators: what was measured, what it must be, how far off it may be. Takes
-seconds. Exit status 1 where anything is out of bounds."""
+less than a minute. Exit status 1 where anything is out of bounds."""
 EXAMPLES = """\
   twin verify
   twin verify --only diffusion
