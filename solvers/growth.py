@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from solvers.models.composition import compose
 from solvers.models.generated import pointwise_step
 from solvers.models.model import Model
 from solvers.operators import DiffusionMatrix
+from solvers.shares import ALONE, Share
 from twin.errors import InvalidInput, NotConverged
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -61,12 +63,19 @@ class Growth:
         Values of its parameters as `Model.values_of` gives them.
     state : ndarray, [1], shape (species, node)
         Copied; fractions of the carrying capacity.
+    share : Share
+        The nodes that this process holds; all by default.
     """
 
     def __init__(
-        self, model: Model, values: NDArray[np.float64], state: NDArray[np.float64]
+        self,
+        model: Model,
+        values: NDArray[np.float64],
+        state: NDArray[np.float64],
+        share: Share = ALONE,
     ) -> None:
-        self.model = model
+        self.model, self._share = model, share
+        self._stage = share.filling(crowded_stage if model.crowded else stage)
         self.values = np.array(values)
         self.state = np.array(state)
         self._mobile = len(model.mobile)
@@ -115,7 +124,10 @@ class Growth:
     def _react(self, tau: float, kills: ArrayLike) -> None:
         rates = np.atleast_1d(np.asarray(kills, np.float64))
         for rate in rates:
-            react(self.model, self.values, self.state, self._other, tau / len(rates), float(rate))
+            react(
+                self.model, self.values, self.state, self._other, tau / len(rates), float(rate),
+                share=self._share,
+            )  # fmt: skip
             self.state, self._other = self._other, self.state
 
     def diffuse(self, diffusion: DiffusionMatrix, tau: float, state: NDArray[np.float64]) -> None:
@@ -128,15 +140,13 @@ class Growth:
         if self.model.crowded:
             np.sum(state[self._mobile :], axis=0, out=self._still)
             start[:] = state[: self._mobile]
-            moved, free = legendre_step(
-                crowded_stage, (*rows, self._still), tau, limit, start, work
-            )
+            moved, free = legendre_step(self._stage, (*rows, self._still), tau, limit, start, work)
             state[: self._mobile] = moved
             self._work = [moved, *free]
             return
         for k in range(self._mobile):
             start[:] = state[k]
-            moved, free = legendre_step(stage, rows, tau, limit, start, work)
+            moved, free = legendre_step(self._stage, rows, tau, limit, start, work)
             state[k] = moved
             start, *work = [moved, *free]
         self._work = [start, *work]
@@ -150,21 +160,22 @@ class Growth:
         """
         now = self.state if state is None else state
         change = np.empty_like(now)
-        react(self.model, self.values, now, change, _INSTANT, 0.0)
+        react(self.model, self.values, now, change, _INSTANT, 0.0, share=self._share)
         change -= now
         change /= _INSTANT
         if diffusion.largest_eigenvalue == 0.0:
             return change
         mobile = now[: self._mobile]
         spare, moving = np.empty_like(mobile), np.empty_like(mobile)
+        first: tuple[Any, ...] = (1.0, 0.0, 0.0, 0.0)  # only the slope is written
         if self.model.crowded:
             still = now[self._mobile :].sum(axis=0)
-            crowded_stage(
-                *diffusion.rows, still, mobile, mobile, mobile, moving, spare, 1.0, 0.0, 0.0, 0.0
-            )
+            arrays: tuple[Any, ...] = (*diffusion.rows, still, mobile, mobile, mobile, moving)
+            crowded_stage(*arrays, spare, *first)
         else:
             for k, row in enumerate(mobile):
-                stage(*diffusion.rows, row, row, row, moving[k], spare[k], 1.0, 0.0, 0.0, 0.0)
+                stage(*diffusion.rows, row, row, row, moving[k], spare[k], *first)
+        self._share.fill(moving)
         change[: self._mobile] += moving
         return change
 
@@ -205,6 +216,7 @@ def react(
     kill: float,
     *,
     lowest: float = NEGATIVE_TOLERANCE,
+    share: Share = ALONE,
 ) -> int:
     """The reaction over `tau` [day] from `state` to `result`; in how many parts it was taken.
 
@@ -216,7 +228,7 @@ def react(
     """
     forward = pointwise_step(model).forward
     values[-1] = kill
-    wrong, stiff = forward(state, result, values, tau, lowest)
+    wrong, stiff = share.counts(*forward(state, result, values, tau, lowest))
     parts = 1
     while stiff and not wrong:
         parts *= 2
@@ -228,7 +240,7 @@ def react(
         source, spare = state, np.empty_like(state)
         for part in range(parts):
             target = result if (parts - part) % 2 == 1 else spare
-            bad, stiff = forward(source, target, values, tau / parts, lowest)
+            bad, stiff = share.counts(*forward(source, target, values, tau / parts, lowest))
             source = target
             if stiff:
                 break

@@ -118,7 +118,7 @@ class Prepared:
 
         "beyond" is the distance from the FLAIR outline that a front travels, in
         millimetres of white matter: what is slower to cross counts for more, and
-        nothing goes through fluid.
+        nothing goes through fluid; "beyond_slope" is its derivative by sqrt(white/grey).
         """
         white = parameters.value("diffusivity_white")
         grey = parameters.value("diffusivity_grey")
@@ -137,12 +137,13 @@ class Prepared:
         reach = 2.0 * float(np.median(mesh.edge_length()))
         whole = found["whole"]
         start = np.where(whole <= reach, np.maximum(whole, 0.0), np.inf)
-        beyond = travel_distance(mesh, slowness, self.active_cells(), start)
+        change = np.where(mesh.cells_labelled(*GREY) & (slowness > 1.0), 1.0, 0.0)
+        beyond, slope = travel_distance(mesh, slowness, self.active_cells(), start, change)
         necrotic = np.zeros(len(mesh.points))
         dead = mesh.cells_labelled(*NO_MIGRATION)
         necrotic[mesh.cells[dead].ravel()] = 1.0
         necrotic[mesh.cells[~dead].ravel()] = 0.0
-        return {**found, "beyond": beyond, "necrotic": necrotic}
+        return {**found, "beyond": beyond, "beyond_slope": slope, "necrotic": necrotic}
 
     def meter(
         self, removed: tuple[str, ...], thresholds: tuple[float, ...], softness: float

@@ -1,0 +1,1 @@
+"""Exact gradients of a run by the discrete adjoint."""

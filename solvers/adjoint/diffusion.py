@@ -1,0 +1,213 @@
+"""One diffusion step and its reverse, with the derivative by every edge's transmissibility."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from solvers.adjoint.kernels import (
+    crowded_edges,
+    crowded_transposed,
+    edge_products,
+    transposed,
+)
+from solvers.kernels import crowded_stage, stage
+from solvers.legendre import legendre_coefficients, stages_needed
+from solvers.sliced_rows import SlicedRows, sliced
+
+__all__ = ["COLUMNS", "Diffusion", "EdgeGraph", "EdgeSlopes"]
+
+#: So many products are gathered before they are added to the edges: one pass serves them all.
+COLUMNS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeGraph:
+    """The edges of a mesh after some resections, with the node masses.
+
+    Parameters
+    ----------
+    one, other : ndarray of int32, shape (edge,)
+        Ends of every edge that carries any exchange.
+    mass, inverse_mass : ndarray, [mm3] and [1/mm3], shape (node,)
+    layout : SlicedRows
+        Whose weights are numbers of edges, from 1 on.
+    """
+
+    one: NDArray[np.int32]
+    other: NDArray[np.int32]
+    mass: NDArray[np.float64]
+    inverse_mass: NDArray[np.float64]
+    layout: SlicedRows
+
+    @classmethod
+    def of(cls, one: NDArray, other: NDArray, mass: NDArray[np.float64]) -> EdgeGraph:
+        """The graph of these edges."""
+        nodes, number = len(mass), np.arange(1, len(one) + 1)
+        rows = scipy.sparse.csr_matrix(
+            (
+                np.concatenate([number, number]),
+                (np.concatenate([one, other]), np.concatenate([other, one])),
+            ),
+            shape=(nodes, nodes),
+        )
+        rows.sort_indices()
+        inverse = np.divide(1.0, mass, out=np.zeros_like(mass), where=mass > 0)
+        return cls(
+            np.asarray(one, np.int32),
+            np.asarray(other, np.int32),
+            mass,
+            inverse,
+            sliced(rows.indptr, rows.indices, rows.data),
+        )
+
+    def rows(self, transmissibility: NDArray) -> tuple[Any, ...]:
+        """The operator of these transmissibilities, [mm3/day], as the compiled loops take it."""
+        known = np.concatenate([np.zeros(1, transmissibility.dtype), transmissibility])
+        first, row, count, column, number = self.layout.parts
+        return first, row, count, column, known[number]
+
+    def explicit_limit(self, transmissibility: NDArray) -> float:
+        """Longest stable step of forward Euler, [day]."""
+        real = np.asarray(transmissibility).real
+        nodes = len(self.mass)
+        outflow = np.bincount(self.one, real, nodes) + np.bincount(self.other, real, nodes)
+        fastest = float((outflow * self.inverse_mass).max(initial=0.0))
+        return 1.0 / fastest if fastest > 0 else np.inf
+
+
+class EdgeSlopes:
+    """The derivative by every edge, to which products are added many at a time."""
+
+    def __init__(self, graph: EdgeGraph, dtype: Any) -> None:
+        self.graph = graph
+        self.values = np.zeros(len(graph.one), dtype)
+        nodes = len(graph.mass)
+        self._scaled = np.zeros((nodes, COLUMNS), dtype)
+        self._density = np.zeros((nodes, COLUMNS), dtype)
+        self._filled = 0
+
+    def add(self, scaled: NDArray, density: NDArray) -> None:
+        """Add the edges' products of one pair of fields, each of shape (node,)."""
+        self._scaled[:, self._filled] = scaled
+        self._density[:, self._filled] = density
+        self._filled += 1
+        if self._filled == COLUMNS:
+            self.finish()
+
+    def finish(self) -> NDArray:
+        """The derivative by every edge, shape (edge,)."""
+        if self._filled:
+            used = slice(0, self._filled)
+            edge_products(
+                self.graph.one, self.graph.other, self._scaled[:, used], self._density[:, used],
+                self.values,
+            )  # fmt: skip
+            self._filled = 0
+        return self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Diffusion:
+    """One operator, ready to step and to be reversed.
+
+    Parameters
+    ----------
+    graph : EdgeGraph
+    rows : tuple
+        As `EdgeGraph.rows` gives it.
+    limit : float, [day]
+        Longest stable explicit step.
+    """
+
+    graph: EdgeGraph
+    rows: tuple[Any, ...]
+    limit: float
+
+    @classmethod
+    def of(cls, graph: EdgeGraph, transmissibility: NDArray) -> Diffusion:
+        """The operator of these transmissibilities."""
+        return cls(graph, graph.rows(transmissibility), graph.explicit_limit(transmissibility))
+
+    def stages(self, start: NDArray, tau: float, still: NDArray | None = None) -> list[NDArray]:
+        """States of all stages of RKL2 from `start` on, the last one the result.
+
+        Parameters
+        ----------
+        start : ndarray, shape (node,), or (species, node) where they hinder each other
+        tau : float, [day]
+        still : ndarray, shape (node,)
+            Sum of what does not migrate; None for species that do not hinder each other.
+        """
+        if not np.isfinite(self.limit):
+            return [start]
+        kernel: Any = stage if still is None else crowded_stage
+        rows = (*self.rows, self.graph.inverse_mass)
+        rows = rows if still is None else (*rows, still)
+        table = legendre_coefficients(stages_needed(tau, self.limit))
+        slope = np.empty_like(start)
+        found = [start, np.empty_like(start)]
+        kernel(*rows, start, start, start, slope, found[1], 1.0, 0.0, table[0, 2] * tau, 0.0)
+        for mu, nu, mu_step, gamma_step in table[1:]:
+            found.append(np.empty_like(start))
+            kernel(
+                *rows, found[-2], found[-3], start, slope, found[-1],
+                mu, nu, mu_step * tau, gamma_step * tau,
+            )  # fmt: skip
+        return found
+
+    def reverse(
+        self,
+        stages: list[NDArray],
+        bar: NDArray,
+        tau: float,
+        edges: EdgeSlopes | None,
+        still: NDArray | None = None,
+        still_bar: NDArray | None = None,
+    ) -> NDArray:
+        """From the derivative `bar` by the result to that by the start.
+
+        The derivative by the edges is added to `edges` where it is wanted, that by what
+        does not migrate to `still_bar`.
+        """
+        if len(stages) == 1:
+            return bar
+        table = legendre_coefficients(len(stages) - 1)
+        back: Any = transposed if still is None else crowded_transposed
+        start_bar, slope_bar = np.zeros_like(bar), np.zeros_like(bar)
+        now, before = bar, np.zeros_like(bar)
+
+        def through(w: NDArray, factor: float, at: NDArray, into: NDArray) -> None:
+            """Add factor times the transposed derivative of L at `at`, applied to w."""
+            scaled = w * self.graph.inverse_mass
+            if still is None:
+                back(*self.rows, scaled, factor, into)
+                if edges is not None:
+                    edges.add(factor * scaled, at)
+                return
+            filled = still + at.sum(axis=0)
+            back(*self.rows, filled, at, scaled, factor, into, still_bar)
+            if edges is not None:
+                crowded_edges(
+                    self.graph.one, self.graph.other, filled, scaled, at, factor, edges.values
+                )
+
+        for j in range(len(stages) - 1, 1, -1):
+            mu, nu, mu_step, gamma_step = table[j - 1]
+            before += mu * now
+            through(now, mu_step * tau, stages[j - 1], before)
+            start_bar += (1.0 - mu - nu) * now
+            slope_bar += (gamma_step * tau) * now
+            earlier = nu * now
+            if j == 2:
+                start_bar += earlier
+                earlier = np.zeros_like(now)
+            now, before = before, earlier
+        start_bar += now
+        slope_bar += (table[0, 2] * tau) * now
+        through(slope_bar, 1.0, stages[0], start_bar)
+        return start_bar
