@@ -33,10 +33,6 @@ class ElasticMatrix:
     upper: scipy.sparse.bsr_matrix
     fixed_columns: scipy.sparse.bsr_matrix
 
-    def pull(self, displacement: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Forces on the free nodes when the fixed ones move, shape (free, 3) of (fixed, 3)."""
-        return (self.fixed_columns @ displacement.ravel()).reshape(-1, 3)
-
 
 @compiled_sums
 def _blocks(cells, gradient, volume, first_lame, shear, edge, pairs, swapped, diagonal, off):

@@ -31,6 +31,7 @@ The whole body is set up in 6 s, half of it the forms and the compiled loops.
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,7 +40,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from solvers import elastic_measures
 from solvers.conjugate_gradients import ConjugateGradients, symmetric_matrix
-from solvers.elastic_matrix import ElasticMatrix, elastic_matrix
+from solvers.elastic_matrix import elastic_matrix
 from solvers.gradients import nodal_gradients
 from solvers.rigid_groups import RigidGroups
 from twin.errors import InvalidInput
@@ -78,6 +79,8 @@ def outer_nodes(mesh: Mesh) -> NDArray[np.bool_]:
 
 class ElasticBody:
     """One mesh with its moduli, held at some nodes; everything in the mesh's own node order.
+
+    Threads that share a body solve in turn.
 
     Parameters
     ----------
@@ -122,15 +125,13 @@ class ElasticBody:
         self.gradient = nodal_gradients(mesh)
         self.shear = young / (2.0 * (1.0 + poisson))
         self.first_lame = young * poisson / ((1.0 + poisson) * (1.0 - 2.0 * poisson))
-        self._matrix: ElasticMatrix = elastic_matrix(
-            mesh, self.gradient, self.first_lame, self.shear, held
-        )
-        self.free = self._matrix.free
-        upper = self._matrix.upper
+        matrix = elastic_matrix(mesh, self.gradient, self.first_lame, self.shear, held)
+        self.free, self._fixed_columns, upper = matrix.free, matrix.fixed_columns, matrix.upper
         system = symmetric_matrix(upper.indptr, upper.indices, upper.data)
         self._groups = RigidGroups(system, upper, mesh.points[self.free])
         self._solver = ConjugateGradients(system, self._groups)
         self._load = self._load_map()
+        self._one_at_a_time = threading.Lock()
         logger.info("elastic body of %d nodes, %d of them free", len(held), int(self.free.sum()))
 
     def _load_map(self) -> scipy.sparse.csr_matrix:
@@ -194,7 +195,7 @@ class ElasticBody:
         result = np.zeros((nodes, 3))
         if prescribed is not None:
             result[~self.free] = _finite(prescribed, (nodes, 3), "prescribed")[~self.free]
-        load = load[self.free] - self._matrix.pull(result[~self.free])
+        load = load[self.free] - (self._fixed_columns @ result[~self.free].ravel()).reshape(-1, 3)
         result[self.free] = self._solve(load, guess, tolerance)
         return result
 
@@ -233,6 +234,12 @@ class ElasticBody:
         """Displacement of the free nodes, shape (free, 3)."""
         if not load.any():
             return np.zeros(load.shape)
+        with self._one_at_a_time:  # the solver and the groups have working arrays
+            return self._solve_alone(load, guess, tolerance)
+
+    def _solve_alone(
+        self, load: NDArray[np.float64], guess: NDArray[np.float64] | None, tolerance: float | None
+    ) -> NDArray[np.float64]:
         right = np.ascontiguousarray(load).ravel()
         start, residual = np.zeros_like(right), right
         if guess is not None:
