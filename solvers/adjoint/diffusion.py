@@ -12,17 +12,14 @@ from numpy.typing import NDArray
 from solvers.adjoint.kernels import (
     crowded_edges,
     crowded_transposed,
-    edge_products,
     transposed,
+    transposed_with_edges,
 )
 from solvers.kernels import crowded_stage, stage
 from solvers.legendre import legendre_coefficients, stages_needed
 from solvers.sliced_rows import SlicedRows, sliced
 
-__all__ = ["COLUMNS", "Diffusion", "EdgeGraph", "EdgeSlopes"]
-
-#: So many products are gathered before they are added to the edges: one pass serves them all.
-COLUMNS = 8
+__all__ = ["Diffusion", "EdgeGraph", "EdgeSlopes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,34 +78,23 @@ class EdgeGraph:
 
 
 class EdgeSlopes:
-    """The derivative by every edge, to which products are added many at a time."""
+    """The derivative by every edge, while it is added up."""
 
     def __init__(self, graph: EdgeGraph, dtype: Any) -> None:
         self.graph = graph
-        self.values = np.zeros(len(graph.one), dtype)
-        nodes = len(graph.mass)
-        self._scaled = np.zeros((nodes, COLUMNS), dtype)
-        self._density = np.zeros((nodes, COLUMNS), dtype)
-        self._filled = 0
-
-    def add(self, scaled: NDArray, density: NDArray) -> None:
-        """Add the edges' products of one pair of fields, each of shape (node,)."""
-        self._scaled[:, self._filled] = scaled
-        self._density[:, self._filled] = density
-        self._filled += 1
-        if self._filled == COLUMNS:
-            self.finish()
+        self.edges = np.zeros(len(graph.one), dtype)
+        self.entries = np.zeros(graph.layout.weight.shape, dtype)
 
     def finish(self) -> NDArray:
         """The derivative by every edge, shape (edge,)."""
-        if self._filled:
-            used = slice(0, self._filled)
-            edge_products(
-                self.graph.one, self.graph.other, self._scaled[:, used], self._density[:, used],
-                self.values,
-            )  # fmt: skip
-            self._filled = 0
-        return self.values
+        number = self.graph.layout.weight.ravel()
+        parts = [
+            np.bincount(number, part, len(self.edges) + 1)[1:]
+            for part in (self.entries.real.ravel(), self.entries.imag.ravel())
+        ]
+        if np.iscomplexobj(self.entries):
+            return self.edges + parts[0] + 1j * parts[1]
+        return self.edges + parts[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +164,7 @@ class Diffusion:
             return bar
         table = legendre_coefficients(len(stages) - 1)
         back: Any = transposed if still is None else crowded_transposed
+        with_edges: Any = transposed_with_edges
         start_bar, slope_bar = np.zeros_like(bar), np.zeros_like(bar)
         now, before = bar, np.zeros_like(bar)
 
@@ -185,15 +172,16 @@ class Diffusion:
             """Add factor times the transposed derivative of L at `at`, applied to w."""
             scaled = w * self.graph.inverse_mass
             if still is None:
-                back(*self.rows, scaled, factor, into)
-                if edges is not None:
-                    edges.add(factor * scaled, at)
+                if edges is None:
+                    back(*self.rows, scaled, factor, into)
+                else:
+                    with_edges(*self.rows, scaled, factor, into, at, edges.entries)
                 return
             filled = still + at.sum(axis=0)
             back(*self.rows, filled, at, scaled, factor, into, still_bar)
             if edges is not None:
                 crowded_edges(
-                    self.graph.one, self.graph.other, filled, scaled, at, factor, edges.values
+                    self.graph.one, self.graph.other, filled, scaled, at, factor, edges.edges
                 )
 
         for j in range(len(stages) - 1, 1, -1):

@@ -16,8 +16,8 @@ __all__ = [
     "crowded_edges",
     "crowded_transposed",
     "cut_slopes",
-    "edge_products",
     "transposed",
+    "transposed_with_edges",
 ]
 
 
@@ -39,22 +39,29 @@ def transposed(first, row, count, column, weight, scaled, factor, result):
 
 
 @compiled_sums
-def edge_products(one, other, scaled, density, result):
-    """Add ``(p_i - p_j) (u_j - u_i)``, summed over columns, to every edge of `result`.
+def transposed_with_edges(
+    first, row, count, column, weight, scaled, factor, result, density, slopes
+):
+    """The same; the derivative by every entry's transmissibility is added to `slopes`.
 
-    Parameters
-    ----------
-    one, other : ndarray of int32, shape (edge,)
-    scaled, density : ndarray, shape (node, column)
-    result : ndarray, shape (edge,)
+    An edge has two entries, each with half of its derivative.
     """
-    columns = scaled.shape[1]
-    for e in range(one.shape[0]):
-        i, j = one[e], other[e]
-        total = result[e]
-        for c in range(columns):
-            total += (scaled[i, c] - scaled[j, c]) * (density[j, c] - density[i, c])
-        result[e] = total
+    total = np.empty(LANES, result.dtype)
+    here = np.empty(LANES, result.dtype)
+    value = np.empty(LANES, result.dtype)
+    for b in range(first.shape[0] - 1):
+        at = b * LANES
+        for c in range(LANES):
+            total[c] = 0.0
+            here[c] = scaled[row[at + c]]
+            value[c] = density[row[at + c]]
+        for k in range(first[b], first[b + 1]):
+            for c in range(LANES):
+                j = column[k, c]
+                total[c] += weight[k, c] * (scaled[j] - here[c])
+                slopes[k, c] += factor * here[c] * (density[j] - value[c])
+        for c in range(min(LANES, count - at)):
+            result[row[at + c]] += factor * total[c]
 
 
 @compiled_sums

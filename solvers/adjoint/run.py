@@ -214,7 +214,7 @@ class AdjointRun:
         self, state: NDArray, tau: float, first: int, parts: int, inputs: Inputs
     ) -> tuple[NDArray, list[_Reaction]]:
         """The reaction over `tau` in `parts`, and every part's state before."""
-        found = []
+        found: list[_Reaction] = []
         values = np.array(inputs.values, np.result_type(inputs.values, inputs.kills, state))
         for part in range(parts):
             kill = inputs.kills[first + part]
