@@ -13,11 +13,13 @@ from solvers.models import Model
 from solvers.prepared import Prepared
 from solvers.stepping import plan_steps
 from solvers.treatment import NO_DRUG, Treatment
-from twin.events import Event
+from twin.errors import InvalidInput
+from twin.events import Event, ResectionEvent
 from twin.parameters import ParameterSet
+from twin.protocol import State
 from twin.regimen import Regimen
 
-__all__ = ["Move", "Run"]
+__all__ = ["Move", "Run", "first_state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,24 @@ class Run:
             )
 
     def _planned(self, outputs: Sequence[float], step_day: float) -> list[Move]:
-        """The steps of its grid; outputs inside a step with a drug are steps aside."""
+        """The steps of its grid; outputs inside a step that is not smooth are steps aside."""
         schedule = self.treatment.schedule
-        moves = []
+        past = [event for event in schedule.events if event.day <= self.begin]
+        rough = [0.0, *(event.day for event in past if isinstance(event, ResectionEvent))]
+        smooth_from = max(rough) + 1.0  # what was cut must be blurred before it is interpolated
+        removed, moves = set(self.removed), []
         for step in plan_steps(schedule, outputs, begin=self.begin, step_day=step_day):
             inside = tuple(day for day in step.outputs if day < step.end)
-            if inside and self.treatment.kills(step.begin, step.end).max() >= NO_DRUG:
+            drug = bool(inside) and self.treatment.kills(step.begin, step.end).max() >= NO_DRUG
+            if drug or step.begin < smooth_from:
                 moves += [Move(step.begin, day, kept=False) for day in inside]
                 inside = ()
             last = bool(step.outputs) and step.outputs[-1] == step.end
             moves.append(Move(step.begin, step.end, step.events, last, inside))
+            for event in step.events:
+                if isinstance(event, ResectionEvent) and event.structure not in removed:
+                    removed.add(event.structure)
+                    smooth_from = event.day + 1.0
         return moves
 
     def kills(self, number: int) -> NDArray[np.float64]:
@@ -94,3 +104,23 @@ class Run:
             return np.zeros((2, 1))
         move = self.moves[number]
         return self.treatment.kills(move.begin, move.end)
+
+
+def first_state(
+    prepared: Prepared,
+    model: Model,
+    parameters: ParameterSet,
+    start: State | None,
+    profile: str,
+) -> NDArray[np.float64]:
+    """Rows of the model's species at the beginning, [1], shape (species, node)."""
+    if start is None:
+        imaged = prepared.initial_state(parameters, profile)
+        return model.initial_state(imaged, model.values_of(parameters))
+    missing = set(model.names) - set(start.species)
+    if missing:
+        raise InvalidInput(
+            f"The state of day {start.day:g} has no {sorted(missing)[0]!r}, which the model "
+            f'"{model.name}" needs; it was made with another model.'
+        )
+    return np.stack([np.asarray(start.species[name], np.float64) for name in model.names])

@@ -37,7 +37,7 @@ OTHERS = [name for name in EXECUTORS if name != "finite elements"]
 COURSE = Radiotherapy(total_dose_gy=60.0, fractions=30, start_day=7.375)
 FULL = Regimen(Resection(day=3.25), COURSE, Temozolomide())
 #: On the grid, between its points with a drug and without, and at events.
-TIMES = (0.0, 2.5, 3.25, 7.375, 20.0, 33.3, 70.0, 91.25)
+TIMES = (0.0, 2.5, 3.25, 4.0, 7.375, 20.0, 33.3, 70.0, 91.25)
 MEASURES = ("tumour_volume", "tumour_volume_soft", "tumour_burden")
 
 
@@ -123,8 +123,8 @@ def test_fast_rates_are_taken_in_parts_by_every_executor(patient, other):
     """A drug whose dose kills with a logarithm of 2.7 in an eighth of a day."""
     strong = beyond(patient, temozolomide_kill=0.2)
     regimen = Regimen(COURSE, Temozolomide())
-    expected = FiniteElementSolver(step_day=4.0).solve(strong, regimen, TIMES[:6])
-    found = EXECUTORS[other](step_day=4.0).solve(strong, regimen, TIMES[:6])
+    expected = FiniteElementSolver(step_day=4.0).solve(strong, regimen, TIMES[:7])
+    found = EXECUTORS[other](step_day=4.0).solve(strong, regimen, TIMES[:7])
     assert_same(found, expected, TOLERANCE[other])
 
 
@@ -178,9 +178,9 @@ def test_stopping_and_going_on_changes_nothing(patient, executor):
     whole = solver.solve(patient, FULL, TIMES)
     state = solver.state(patient, FULL, 34.0)
     assert state.removed == ("core",) or len(state.removed) == 1
-    rest = solver.solve(patient, FULL, TIMES[6:], start=state)
+    rest = solver.solve(patient, FULL, TIMES[7:], start=state)
     share = 1e-12 if executor is not EXECUTORS["torch float32"] else 1e-6
-    assert_same(rest, whole.isel(time=slice(6, None)), share)
+    assert_same(rest, whole.isel(time=slice(7, None)), share)
 
 
 def test_an_error_bar_is_to_be_had_everywhere(patient):
