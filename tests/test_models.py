@@ -157,6 +157,8 @@ def test_models_are_checked_when_made():
         Model("m", (cells,), (), lambda s, p: {})
     with pytest.raises(InvalidInput, match="names that differ"):
         Model("m", (Species("a"), Species("a")), (), lambda s, p: {})
+    with pytest.raises(InvalidInput, match="must come first"):
+        Model("m", (Species("a"), Species("b", mobile=True)), (), lambda s, p: {})
     wrong = Model("m", (Species("a"),), (), lambda s, p: {"b": Rate(1.0)})
     with pytest.raises(InvalidInput, match='no species "b"; it has a'):
         wrong.evaluate([1.0], [0.0])

@@ -118,6 +118,11 @@ class Model:
                 f'The model "{self.name}" has cells that radiation kills but no species "dead" '
                 "that they turn into; add one."
             )
+        if self.mobile != tuple(range(len(self.mobile))):
+            raise InvalidInput(
+                f'In the model "{self.name}" the species that migrate must come first, not '
+                f"{', '.join(names)}."
+            )
         if "kill" in self.parameters:
             raise InvalidInput('"kill" is the drug\'s rate; a model need not list it.')
 
