@@ -12,11 +12,12 @@ from twin.errors import InvalidInput
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 
-__all__ = ["element_diffusivity", "element_diffusivity_vjp", "mixed_diffusivity"]
+__all__ = ["NO_MIGRATION", "element_diffusivity", "element_diffusivity_vjp", "mixed_diffusivity"]
 
-#: Labels whose diffusivity is not that of the tissue map under them: the core keeps that of white
-#: matter, the necrosis has none (assumed).
-_AS_WHITE, _NO_MIGRATION = ("enhancing",), ("necrosis",)
+#: Tissue into which no cell migrates (assumed: there is neither room nor supply).
+NO_MIGRATION = ("necrosis",)
+#: The core keeps the diffusivity of white matter, whatever the tissue map has under it (assumed).
+_AS_WHITE = ("enhancing",)
 
 
 def mixed_diffusivity(fractions: NDArray[Any], grey: float, white: float) -> NDArray[np.float64]:
@@ -92,7 +93,7 @@ def element_diffusivity(
         parts = TissueFractions.of(twin) if fractions is None else fractions
         value = mixed_diffusivity(parts.fractions(displacement), grey, white)
         value = np.where(mesh.cells_labelled(*_AS_WHITE), white, value)
-    return np.where(mesh.cells_labelled(*_NO_MIGRATION), 0.0, value)
+    return np.where(mesh.cells_labelled(*NO_MIGRATION), 0.0, value)
 
 
 def element_diffusivity_vjp(
@@ -120,7 +121,7 @@ def element_diffusivity_vjp(
     """
     grey, white = (parameters.value(f"diffusivity_{name}") for name in ("grey", "white"))
     mesh = twin.mesh
-    weight = np.where(mesh.cells_labelled(*_NO_MIGRATION), 0.0, cotangent)
+    weight = np.where(mesh.cells_labelled(*NO_MIGRATION), 0.0, cotangent)
     if displacement is None and twin.tissue_probabilities is None:
         is_grey = mesh.cells_labelled("grey_matter")
         return {

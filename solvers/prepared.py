@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.element_diffusivity import NO_MIGRATION, element_diffusivity
 from solvers.initial_state import at_nodes, initial_state, outline_distances
-from solvers.operators import DiffusionMatrix, mesh_operators
+from solvers.operators import DiffusionMatrix, MeshOperators, mesh_operators
+from solvers.tensor_diffusion import fibre_operators
+from solvers.tissue_fractions import TissueFractions
 from solvers.travel_distance import travel_distance
 from solvers.volumes import VisibleVolumes
 from twin.courses import Radiotherapy
@@ -28,8 +31,6 @@ __all__ = ["Prepared", "prepare"]
 #: Tissues through which no tumour spreads: nothing flows across their boundary.
 BARRIERS = ("fluid",)
 GREY = ("grey_matter",)
-#: Tissue into which no cell migrates (assumed: there is neither room nor supply).
-NO_MIGRATION = ("necrosis",)
 
 
 class Prepared:
@@ -53,9 +54,34 @@ class Prepared:
             return self._kept[key]
 
     @property
-    def operators(self) -> Any:
-        """The mesh's assembled operators."""
-        return self._remember("operators", lambda: mesh_operators(self.twin.mesh))
+    def operators(self) -> MeshOperators:
+        """The mesh's assembled operators, for the same diffusivity in every direction."""
+        found: MeshOperators = self._remember("operators", lambda: mesh_operators(self.twin.mesh))
+        return found
+
+    def operators_of(
+        self, parameters: ParameterSet, removed: tuple[str, ...] = ()
+    ) -> MeshOperators:
+        """The operators that migration follows after these resections.
+
+        Those of the tensor's fibres where the model's migration is "tensor", else
+        `operators`.
+        """
+        if self.twin.model.migration != "tensor":
+            return self.operators
+        sharpening = parameters.value("fibre_sharpening")
+        active = self.active_cells(removed)
+        found: MeshOperators = self._remember(
+            ("fibres", sharpening, removed),
+            lambda: fibre_operators(self.twin, self.operators, sharpening, active),
+        )
+        return found
+
+    @property
+    def fractions(self) -> TissueFractions:
+        """What the elements hold of each tissue, also after it has moved."""
+        found: TissueFractions = self._remember("fractions", lambda: TissueFractions.of(self.twin))
+        return found
 
     def active_cells(self, removed: tuple[str, ...] = ()) -> NDArray[np.bool_]:
         """Elements in which the tumour can live, shape (cell,)."""
@@ -89,26 +115,41 @@ class Prepared:
 
         return self._remember(("removed", structure), make)
 
-    def diffusivity(self, parameters: ParameterSet) -> NDArray[np.float64]:
-        """Diffusivity of each element, [mm2/day], shape (cell,)."""
-        mesh, white = self.twin.mesh, parameters.value("diffusivity_white")
-        value = np.where(mesh.cells_labelled(*GREY), parameters.value("diffusivity_grey"), white)
-        return np.where(mesh.cells_labelled(*NO_MIGRATION), 0.0, value)
+    def diffusivity(
+        self, parameters: ParameterSet, displacement: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Mean diffusivity of each element, [mm2/day], shape (cell,).
+
+        Parameters
+        ----------
+        parameters : ParameterSet
+        displacement : ndarray or None, [mm], shape (node, 3)
+            Of the tissue since the images, see `element_diffusivity`.
+        """
+        by_label = displacement is None and self.twin.tissue_probabilities is None
+        return element_diffusivity(
+            self.twin,
+            parameters,
+            displacement=displacement,
+            fractions=None if by_label else self.fractions,
+        )
 
     def diffusion(
         self, parameters: ParameterSet, removed: tuple[str, ...] = (), *, clip: bool = True
     ) -> DiffusionMatrix:
         """The diffusion operator for these parameters after these resections."""
+        along_fibres = self.twin.model.migration == "tensor"
         key = (
             "diffusion",
             parameters.value("diffusivity_white"),
             parameters.value("diffusivity_grey"),
+            parameters.value("fibre_sharpening") if along_fibres else None,
             removed,
             clip,
         )
         return self._remember(
             key,
-            lambda: self.operators.diffusion(
+            lambda: self.operators_of(parameters, removed).diffusion(
                 self.diffusivity(parameters), self.active_cells(removed), clip=clip
             ),
         )
@@ -198,7 +239,11 @@ class Prepared:
 def _identity(twin: Twin) -> Hashable:
     """What a `Prepared` depends on, by identity: cheap, and its own reference keeps it alive."""
     masks = tuple((name, id(part.mask)) for name, part in sorted(twin.structures.items()))
-    return id(twin.mesh), id(twin.tissues), masks
+    maps = tuple(
+        (name, id(part)) for name, part in sorted((twin.tissue_probabilities or {}).items())
+    )
+    fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
+    return id(twin.mesh), id(twin.tissues), masks, maps, fibres
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()
