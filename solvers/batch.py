@@ -17,12 +17,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.block_kernels import block_measure, block_react, block_stage, block_survive
+from solvers.block_kernels import (
+    block_measure,
+    block_react,
+    block_slope,
+    block_stage,
+    block_survive,
+)
 from solvers.growth import GrowthRates
 from solvers.legendre import legendre_step
+from solvers.march import automatic_step
 from solvers.prepared import Prepared, prepare
-from solvers.stepping import plan_steps
-from solvers.treatment import Treatment
+from solvers.stepping import Step, plan_steps
+from solvers.treatment import NO_DRUG, Treatment
 from solvers.volumes import softened_table
 from twin.errors import InvalidInput, NotConverged
 from twin.events import Fraction, Schedule
@@ -77,7 +84,7 @@ def solve_batch(
     times: Sequence[float] | NDArray[np.float64],
     *,
     fields_at: Sequence[float] | NDArray[np.float64] = (),
-    step_day: float = 1.0,
+    step_day: float | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> BatchResult:
@@ -92,8 +99,9 @@ def solve_batch(
         When volumes are measured.
     fields_at : array_like, [day], a subset of `times`
         When the visible density is kept.
-    step_day : float, [day]
-        Time grid between events; `times` should lie on it (others become steps).
+    step_day : float or None, [day]
+        Time grid between events; what the solver would choose for the run that grows
+        fastest if None. Volumes in between come from the cubic through both ends of a step.
     threads : int
         Blocks solved side by side.
 
@@ -121,6 +129,11 @@ def solve_batch(
             )
         if request.regimen.resections:
             raise InvalidInput("A batch cannot resect; use the finite-element solver alone.")
+    longest = (
+        min(automatic_step(request.parameters) for request in requests)
+        if step_day is None
+        else step_day
+    )
     soft = np.empty((len(requests), 2, len(wanted)))
     viable = np.empty((len(requests), len(wanted)))
     density = np.empty((len(requests), len(fields), len(twin.mesh.points)), np.float32)
@@ -135,7 +148,7 @@ def solve_batch(
             if progress is not None:
                 progress(sum(done) / len(done), f"{len(requests)} runs in {len(done)} blocks")
 
-        block = _Block(prepared, requests[rows], step_day)
+        block = _Block(prepared, requests[rows], longest)
         block.run(wanted, fields, soft[rows], viable[rows], density[rows], report)
 
     prepared.diffusion(first)  # made once, before the threads need it
@@ -166,6 +179,7 @@ class _Block:
         )
         self.viable[self.diffusion.mass > 0] += np.float32(LEAST_DENSITY)
         self.inverse_mass = self.diffusion.inverse_mass.astype(np.float32)
+        self.mass = self.diffusion.mass
         self.work = [np.empty_like(self.viable) for _ in range(4)]
         self.surviving = np.ones_like(self.viable)
         self._course = [-1] * BLOCK_WIDTH
@@ -176,7 +190,7 @@ class _Block:
         self.tables = softened_table(
             [base.value("threshold_t1gd"), base.value("threshold_flair")],
             base.value("visibility_softness"),
-        )
+        ).astype(np.float32)
 
     def run(
         self,
@@ -190,27 +204,66 @@ class _Block:
         """Step to the last wanted time and fill the arrays of results."""
         events = [event for treatment in self.treatments for event in treatment.schedule.events]
         steps = plan_steps(Schedule.of(events), wanted, step_day=self.step_day)
-        grid = sorted({0.0, *(s.end for s in steps), *(t for s in steps for t in s.outputs)})
+        fields_at = {float(t): k for k, t in enumerate(fields)}
         wanted_at = {float(t): k for k, t in enumerate(wanted)}
-        field_at = {float(t): k for k, t in enumerate(fields)}
-        self._apply(0.0)
-        for k, day in enumerate(grid):
-            if k > 0:
-                self._step(grid[k - 1], day)
-                self._apply(day)
+
+        def write(day: float, measured: _Measured) -> None:
             if day in wanted_at:
-                total, living = np.empty((2, BLOCK_WIDTH)), np.empty(BLOCK_WIDTH)
-                block_measure(
-                    self.viable, self.dead, self.necrosis, self.diffusion.mass,
-                    self.tables, total, living,
-                )  # fmt: skip
-                soft[:, :, wanted_at[day]] = total[:, : self.count].T
-                viable[:, wanted_at[day]] = living[: self.count]
-            if day in field_at:
+                soft[:, :, wanted_at[day]] = measured.soft[0, :, : self.count].T
+                viable[:, wanted_at[day]] = measured.burden[0, : self.count]
+
+        def keep(day: float) -> None:
+            if day in fields_at:
                 visible = self.viable + self.dead + self.necrosis
-                density[:, field_at[day]] = visible[:, : self.count].T
-            if k % 10 == 0 or k == len(grid) - 1:
-                report((k + 1) / len(grid))
+                density[:, fields_at[day]] = visible[:, : self.count].T
+
+        self._apply(0.0)
+        now = self._measured()
+        write(0.0, now)
+        keep(0.0)
+        for number, step in enumerate(steps):
+            begin = step.begin
+            stops = [
+                d for d in step.outputs if d < step.end and (d in fields_at or self._rough(step))
+            ]
+            for end in (*stops, step.end):
+                self._step(begin, end)
+                after = self._measured()
+                for day in step.outputs:
+                    if begin < day < end:
+                        write(day, now.between(after, (day - begin) / (end - begin), end - begin))
+                begin, now = end, after
+                if end < step.end:
+                    write(end, now)
+                    keep(end)
+            if step.events:
+                self._apply(step.end)
+                now = self._measured()
+            write(step.end, now)
+            keep(step.end)
+            if number % 10 == 0 or number == len(steps) - 1:
+                report((number + 1) / len(steps))
+
+    def _rough(self, step: Step) -> bool:
+        """Whether volumes inside a step are stepped to: at first, and where there is a drug."""
+        if step.begin < 1.0:
+            return True
+        return any(t.kills(step.begin, step.end).max() >= NO_DRUG for t in self.treatments)
+
+    def _measured(self) -> _Measured:
+        """Volumes of the state as it is, and their rates of change without a drug."""
+        growing, seen = self.work[0], self.work[1]  # free between steps
+        d = self.diffusion
+        block_slope(
+            d.indptr, d.indices, d.transmissibility, self.inverse_mass, self.scale, self.viable,
+            self.dead, self.necrosis, self.rate, self.clearance, growing, seen,
+        )  # fmt: skip
+        soft, burden = np.empty((2, 2, BLOCK_WIDTH)), np.empty((2, BLOCK_WIDTH))
+        block_measure(
+            self.viable, self.dead, self.necrosis, growing, seen, self.mass, self.tables, soft,
+            burden,
+        )  # fmt: skip
+        return _Measured(soft, burden)
 
     def _apply(self, day: float) -> None:
         chosen = np.zeros(BLOCK_WIDTH, np.bool_)
@@ -261,6 +314,25 @@ class _Block:
                 f"{wrong} densities of the batch fell below zero; choose a smaller step than "
                 f"{tau:g} day."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Volumes of every run and, second, their rates of change."""
+
+    soft: NDArray[np.float64]
+    burden: NDArray[np.float64]
+
+    def between(self, after: _Measured, share: float, tau: float) -> _Measured:
+        """At a share of the step of `tau` [day] to `after`, by the cubic through both ends."""
+        s = share
+
+        def cubic(one: NDArray, other: NDArray) -> NDArray:
+            value = (1 + 2 * s) * (1 - s) ** 2 * one[0] + s * s * (3 - 2 * s) * other[0]
+            value = value + tau * (s * (1 - s) ** 2 * one[1] - s * s * (1 - s) * other[1])
+            return value[None]
+
+        return _Measured(cubic(self.soft, after.soft), cubic(self.burden, after.burden))
 
 
 def _row(values: Iterable[float]) -> NDArray[np.float32]:

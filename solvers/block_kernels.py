@@ -7,7 +7,7 @@ import numpy as np
 from solvers.volumes import TABLE_TOP
 from twin.compiled import compiled, compiled_sums
 
-__all__ = ["block_measure", "block_react", "block_stage", "block_survive"]
+__all__ = ["block_measure", "block_react", "block_slope", "block_stage", "block_survive"]
 
 
 @compiled_sums
@@ -104,24 +104,68 @@ def block_survive(viable, dead, surviving, chosen):
                 dead[i, c] += killed
 
 
-@compiled
-def block_measure(viable, dead, necrosis, mass, table, soft, burden):
-    """Softened volumes (threshold, run) and viable volume (run) of every run, in float64."""
+@compiled_sums
+def block_slope(
+    indptr, indices, weights, inverse_mass, scale, viable, dead, necrosis, rate, clearance,
+    growing, seen,
+):  # fmt: skip
+    """Rates of change of every run without a drug, [1/day], shape (node, run).
+
+    `growing` is that of the viable density, `seen` that of all that is visible.
+    """
     runs = viable.shape[1]
-    scale = (table.shape[1] - 1) / TABLE_TOP
+    total = np.empty(runs, np.float32)
+    one = np.float32(1.0)
+    for i in range(viable.shape[0]):
+        total[:] = np.float32(0.0)
+        out = np.float32(0.0)
+        for k in range(indptr[i], indptr[i + 1]):
+            w = weights[k]
+            out += w
+            row = viable[indices[k]]
+            for c in range(runs):
+                total[c] += w * row[c]
+        factor = inverse_mass[i]
+        for c in range(runs):
+            u, d = viable[i, c], dead[i, c]
+            born = rate[c] * u * (one - u - d - necrosis[i, c])
+            moved = factor * scale[c] * (total[c] - out * u)
+            growing[i, c] = born + moved
+            seen[i, c] = born + moved - clearance[c] * d
+
+
+@compiled_sums
+def block_measure(viable, dead, necrosis, growing, seen, mass, table, soft, burden):
+    """Softened volumes (2, threshold, run) and viable volume (2, run), then their slopes.
+
+    From the densities and their rates of change; `table` of `solvers.volumes.softened_table`.
+    """
+    runs = viable.shape[1]
+    top = np.float32(table.shape[1] - 1.0001)
+    scale = np.float32((table.shape[1] - 1) / TABLE_TOP)
     soft[:] = 0.0
     burden[:] = 0.0
+    place = np.empty(runs, np.int32)
+    share = np.empty(runs, np.float32)
     for i in range(viable.shape[0]):
         m = mass[i]
         if m == 0.0:
             continue
+        most = np.float32(0.0)
         for c in range(runs):
-            v = viable[i, c] + dead[i, c] + necrosis[i, c]
-            burden[c] += m * viable[i, c]
-            if v < 1e-9:
-                continue
-            x = min(v * scale, table.shape[1] - 1.000001)
-            k = int(x)
-            w = x - k
-            for t in range(table.shape[0]):
-                soft[t, c] += m * ((1.0 - w) * table[t, k] + w * table[t, k + 1])
+            u = viable[i, c]
+            burden[0, c] += m * u
+            burden[1, c] += m * growing[i, c]
+            v = u + dead[i, c] + necrosis[i, c]
+            most = max(most, v)
+            x = min(max(v * scale, np.float32(0.0)), top)
+            place[c] = np.int32(x)
+            share[c] = x - place[c]
+        if most < 1e-7:
+            continue
+        for t in range(table.shape[0]):
+            for c in range(runs):
+                k = place[c]
+                low, rise = table[t, k], table[t, k + 1] - table[t, k]
+                soft[0, t, c] += m * (low + share[c] * rise)
+                soft[1, t, c] += m * rise * scale * seen[i, c]

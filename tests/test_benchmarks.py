@@ -123,4 +123,4 @@ def test_an_unknown_part_is_refused(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["bench", "--only", "mash"])
     with pytest.raises(SystemExit, match="2"):
         bench.main()
-    assert "'mash' is not among mesh, run, study" in capsys.readouterr().err
+    assert "'mash' is not among mesh, run, engine, study" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_its_main_runs(page, file, capsys):
 
 
 def test_it_solves_its_equations(page):
-    """One place against scipy: 12 days with a kill of 0.05 per day, in steps of a quarter of a day."""
+    """One place against scipy: 12 days with a kill of 0.05 per day, in quarters of a day."""
     a, b, rho, kill, cleared = 0.2, 0.3, 0.03, 0.05, np.log(2.0) / 60.0
 
     def slope(_, u):

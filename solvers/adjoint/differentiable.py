@@ -157,7 +157,7 @@ class DifferentiableRun:
     def parameter_names(self) -> tuple[str, ...]:
         """Parameters that the run depends on."""
         names = (*self.model.parameters, *_FRONT)
-        return tuple(dict.fromkeys((*names, *_TREATMENT)))
+        return tuple(dict.fromkeys((*names, *_TREATMENT, "carrying_capacity")))
 
     def __call__(
         self,

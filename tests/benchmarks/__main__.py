@@ -28,6 +28,8 @@ ONE_THREAD = dict.fromkeys(
     [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")], "1"
 )
 MESH_MEGABYTES = 1500.0
+#: A million nodes.
+SCALING_MEGABYTES = 8000.0
 EMPTY = ("TWIN_CACHE", "NUMBA_CACHE_DIR")
 DEMO_SECONDS = 240.0
 #: Parts, and the steps of each: what it is called, module.function, most MB, empty caches of.
@@ -39,6 +41,15 @@ PARTS: Mapping[str, Sequence[tuple[str, str, float | None, tuple[str, ...]]]] = 
     "run": (
         ("one run, one core", "run.alone", None, ()),
         ("batch in single precision", "run.batch", None, ()),
+        ("64 parameter sets at once", "tensors.many", None, ()),
+    ),
+    "engine": (
+        ("one course, one core", "engine.course", None, ()),
+        ("memory traffic", "engine.traffic", None, ()),
+        ("growth of the cost with the mesh", "engine.scaling", SCALING_MEGABYTES, ()),
+        ("gradients", "engine.gradients", None, ()),
+        ("64 runs at once", "engine.batch", None, ()),
+        ("physics, one core", "engine.physics", None, ()),
     ),
     "study": (("the whole study, two threads", "study.whole", None, ()),),
     "surrogate": (("the surrogate, two threads", "surrogate.trained", None, ()),),

@@ -45,9 +45,9 @@ def alone(setting: Setting) -> list[Row]:
     ]
     watch = Stopwatch()
     with ExitStack() as stack:
-        stack.enter_context(watch.on(growth.LogisticGrowth, "_diffuse", "diffusion"))
+        stack.enter_context(watch.on(growth.Growth, "diffuse", "diffusion"))
         stack.enter_context(watch.on(growth, "react", "reaction"))
-        stack.enter_context(watch.on(growth.LogisticGrowth, "irradiate", "fractions"))
+        stack.enter_context(watch.on(growth.Growth, "irradiate", "fractions"))
         stack.enter_context(watch.on(VisibleVolumes, "__init__", "getting ready to measure"))
         stack.enter_context(watch.on(Recorder, "record", "volumes, cut and softened"))
         solver.solve(head, regimen, times)
@@ -62,7 +62,7 @@ def alone(setting: Setting) -> list[Row]:
     coarse = daily.sel(time=weekly)
     for kind, name in (("tumour_volume_soft", "softened"), ("tumour_volume", "cut")):
         error = _largest_difference(coarse[kind].values, fine[kind].values)
-        rows.append(Row(f"steps of 1 against 0.25 day, {name} volumes", 100.0 * error, "%"))
+        rows.append(Row(f"chosen steps against 0.25 day, {name} volumes", 100.0 * error, "%"))
     return rows
 
 
