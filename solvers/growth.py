@@ -170,11 +170,12 @@ class Growth:
         first: tuple[Any, ...] = (1.0, 0.0, 0.0, 0.0)  # only the slope is written
         if self.model.crowded:
             still = now[self._mobile :].sum(axis=0)
-            arrays: tuple[Any, ...] = (*diffusion.rows, still, mobile, mobile, mobile, moving)
-            crowded_stage(*arrays, spare, *first)
+            kernel: Any = crowded_stage
+            kernel(*diffusion.rows, still, mobile, mobile, mobile, moving, spare, *first)
         else:
+            kernel = stage
             for k, row in enumerate(mobile):
-                stage(*diffusion.rows, row, row, row, moving[k], spare[k], *first)
+                kernel(*diffusion.rows, row, row, row, moving[k], spare[k], *first)
         self._share.fill(moving)
         change[: self._mobile] += moving
         return change

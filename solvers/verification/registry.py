@@ -38,6 +38,7 @@ GROUPS = (
     "waves",
     "treatment",
     "courses",
+    "gradients",
 )
 
 
