@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from small_patient import write_small_patient
 
+import twin
 from viz.cli import COMMANDS, main, running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,23 @@ def test_readme_python_runs(small_demo, capsys):
     assert 0.0 <= names["low"] <= names["flair"] <= names["high"]
     assert (small_demo / "tumour.png").read_bytes().startswith(b"\x89PNG")
     names["picture"].close()
+
+
+def test_the_engine_s_page_runs(small_demo, capsys):
+    """The gradient as the page prints it, and its [model] table."""
+    page = (ROOT / "docs" / "engine.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict = {}
+    exec(compile(block, "engine.md", "exec"), names)  # noqa: S102
+    assert names["found"].by["initial_density"].shape == (len(names["patient"].mesh.points),)
+    assert names["curved"].by["proliferation_rate"].shape == ()
+    assert capsys.readouterr().out
+    (table,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    file = small_demo / "demo" / "patient.toml"
+    file.write_text(file.read_text("utf-8") + "\n" + table, encoding="utf-8")
+    assert twin.load(file).model.describe() == (
+        "logistic growth with a resistant line, oxygen and necrosis"
+    )
 
 
 def test_example_files_of_the_page_are_valid(tmp_path):
