@@ -14,14 +14,14 @@ from torch import Tensor
 
 from solvers.batch import Request
 from solvers.finite_element import NUMERICS_VERSION
-from solvers.march import Stepping, _first_state
+from solvers.march import Stepping
 from solvers.mesh_error import with_two_mesh_error
 from solvers.models import Model, compose
 from solvers.prepared import Prepared, prepare
 from solvers.torch_block import Block
 from solvers.torch_device import device_of
 from solvers.torch_measure import TensorRecorder, TensorVolumes
-from solvers.torch_plan import Run
+from solvers.torch_plan import Run, first_state
 from twin.errors import InvalidInput
 from twin.model_choice import ModelChoice
 from twin.patient import Twin
@@ -189,7 +189,7 @@ class TorchSolver:
         prepared, model = prepare(twin), self._model_of(twin)
         with torch.no_grad():
             request = Request(regimen, twin.parameters)
-            run = self._run(prepared, twin, model, request, np.array([day]), start)
+            run = self._run(prepared, model, request, np.array([day]), start)
             if day < run.begin:
                 raise InvalidInput(
                     f"A state is wanted at day {day:g}, before the run begins at {run.begin:g}."
@@ -243,7 +243,7 @@ class TorchSolver:
         plain = {name: float(each.detach()) for name, each in given.items()}
         values = twin.parameters.replace(**plain)
         wanted = checked_times(times, what="Output times")
-        run = self._run(prepared, twin, model, Request(regimen, values), wanted, None)
+        run = self._run(prepared, model, Request(regimen, values), wanted, None)
         block = self._block(prepared, model, [run], given=given)
         block.begin_with(self._imaged(prepared, twin, model, given), initial or {})
         thresholds = tuple(checked_thresholds(None, values).values())
@@ -279,13 +279,11 @@ class TorchSolver:
     def _run(
         self,
         prepared: Prepared,
-        twin: Twin,
         model: Model,
         request: Request,
         outputs: NDArray[np.float64],
         start: State | None,
     ) -> Run:
-        own = twin.replace(parameters=request.parameters)
         return Run(
             prepared,
             model,
@@ -293,7 +291,7 @@ class TorchSolver:
             request.parameters,
             outputs=outputs.tolist(),
             step_day=Stepping(self.step_day, None).longest(request.parameters),
-            state=_first_state(prepared, own, model, start, self.profile),
+            state=first_state(prepared, model, request.parameters, start, self.profile),
             begin=None if start is None else start.day,
             removed=() if start is None else start.removed,
         )
@@ -330,7 +328,7 @@ class TorchSolver:
         device, _ = device_of(self.device, self.dtype)
         outputs = np.union1d(wanted, fields)
         with torch.no_grad():
-            runs = [self._run(prepared, twin, model, r, outputs, start) for r in requests]
+            runs = [self._run(prepared, model, r, outputs, start) for r in requests]
             twins = [twin.replace(parameters=request.parameters) for request in requests]
             recorders = [
                 TensorRecorder(prepared, own, model, save, wanted, fields, device) for own in twins

@@ -247,23 +247,23 @@ class Reaction:
         nodes, runs = state[0].shape
         chunk = max(1, CHUNK_NUMBERS // runs)
         if nodes <= chunk or torch.is_grad_enabled() or state[0].device.type != "cpu":
-            result, largest = self._step(state, tau, kill)
-            return result, largest > LARGEST_EXPONENT
+            result, exponents = self._step(state, tau, kill)
+            return result, _stiff(exponents, runs)
         result = [torch.empty_like(row) for row in state]
-        found = []
+        stiff = torch.zeros(runs, dtype=torch.bool)
         for begin in range(0, nodes, chunk):
             part = slice(begin, begin + chunk)
-            new, largest = self._step([row[part] for row in state], tau, kill)
-            found.append(largest)
+            new, exponents = self._step([row[part] for row in state], tau, kill)
+            stiff |= _stiff(exponents, runs)
             for row, values in zip(result, new, strict=True):
                 row[part] = values
-        return result, torch.stack(found).amax(0) > LARGEST_EXPONENT
+        return result, stiff
 
-    def _step(self, state: Rows, tau: Tensor, kill: Tensor) -> tuple[Rows, Tensor]:
-        """The formula, and the largest exponent of each run."""
+    def _step(self, state: Rows, tau: Tensor, kill: Tensor) -> tuple[Rows, Rows]:
+        """The formula, and all that must be small for its series."""
         half, at_middle = self._stage(state, state, 0.5 * tau, kill)
         result, at_end = self._stage(state, half, tau, kill)
-        return result, torch.maximum(at_middle, at_end)
+        return result, at_middle + at_end
 
     def slope(self, state: Rows) -> Rows:
         """Rate of change without a drug, [1/day]: its mean over `_INSTANT`, as `Growth.slope`."""
@@ -274,33 +274,46 @@ class Reaction:
 
     def _stage(
         self, state: Rows, at: Rows, tau: Tensor, kill: Tensor, *, change: bool = False
-    ) -> tuple[Rows, Tensor]:
+    ) -> tuple[Rows, Rows]:
         """From `state` over `tau` with the coefficients at `at`; the mere change if asked for."""
         rates = traced_rates(self.model, torch.exp, torch.log)
         found = rates.function(*at, *self.values, kill)
         count = len(rates.changing)
-        largest = torch.zeros_like(state[0])
-        result = [largest] * len(state) if change else list(state)
-        *factors, last = torch.tensor(
-            phi_factors(TERMS[largest.dtype]), dtype=largest.dtype, device=largest.device
-        )
+        result = [torch.zeros_like(row) for row in state] if change else list(state)
+        *factors, last = torch.tensor(phi_factors(TERMS[tau.dtype]), dtype=tau.dtype).to(tau.device)
+        small: Rows = []
         for k, row in enumerate(rates.changing):
             a, c, g = found[k], found[count + k], found[2 * count + k]
             u = state[row]
-            x = (a + c * at[row] if rates.limited[k] else a + torch.zeros_like(u)) * tau
+            # of shape (run,) where a rate is the same everywhere, which saves nearly all of it
+            x = (a + c * at[row] if rates.limited[k] else a) * tau
             phi = torch.addcmul(factors[-1], x, last)
             for factor in reversed(factors[:-1]):
                 phi = torch.addcmul(factor, x, phi)
             new = u * (x * phi) if change else torch.addcmul(u, u, x * phi)
             if rates.gained[k]:
-                new = new + g * tau * phi
+                new = (
+                    torch.addcmul(new, g, tau * phi)
+                    if isinstance(g, Tensor)
+                    else new + g * tau * phi
+                )
             if rates.limited[k]:
-                limit = c * u * tau * phi
+                limit = (c * tau) * u * phi
                 new = (new - u * limit if change else new) / (1.0 + limit)
-                largest = torch.maximum(largest, limit.detach().abs())
+                small.append(limit.detach())
             result[row] = new
-            largest = torch.maximum(largest, x.detach().abs())
-        return result, largest.amax(0)
+            small.append(x.detach())
+        return result, small
+
+
+def _stiff(exponents: Rows, runs: int) -> Tensor:
+    """In which runs one of these is too large for the series."""
+    ends = [torch.aminmax(each) for each in exponents]
+    largest = torch.stack([torch.maximum(-low, high) for low, high in ends]).amax()
+    if not float(largest) > LARGEST_EXPONENT:
+        return torch.zeros(runs, dtype=torch.bool, device=largest.device)
+    sizes = [each.abs().reshape(-1, runs).amax(0) for each in exponents]
+    return torch.stack(sizes).amax(0) > LARGEST_EXPONENT
 
 
 def _chosen(values: Tensor, runs: Tensor | list[int]) -> Tensor:
