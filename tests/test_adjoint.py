@@ -162,5 +162,22 @@ def test_what_cannot_be_differentiated_is_refused(runs, patient):
         gradient(runs["logistic"], quantity, ["hypoxia_rate"])
     with pytest.raises(InvalidInput, match="one number"):
         gradient(runs["logistic"], lambda r: r.soft, ["alpha"])
+    nodes, cells = len(patient.mesh.points), len(patient.mesh.cells)
+    for name, field, words in (
+        (
+            "initial_density",
+            torch.full((nodes,), 1.2),
+            "1.2 1 at place 0; it must be at least 0 and",
+        ),
+        ("initial_density", torch.zeros(3), "has shape"),
+        ("diffusivity", torch.full((cells,), -0.1), "-0.1 mm2/day at place 0"),
+        ("diffusivity", torch.full((cells,), torch.nan), "nan mm2/day"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            runs["logistic"](**{name: field.double()})
+    with pytest.raises(InvalidInput, match="-2 Gy at place 0"):
+        runs["logistic"](dose={1: torch.full((nodes,), -2.0).double()})
+    with pytest.raises(InvalidInput, match="Course 0 of the regimen is no radiotherapy"):
+        runs["logistic"](dose={0: torch.zeros(nodes).double()})
     with pytest.raises(InvalidInput, match="mass effect"):
         DifferentiableRun(patient.replace(model=ModelChoice(mass_effect=True)), REGIMEN, DAYS)

@@ -178,6 +178,7 @@ class DifferentiableRun:
         dose : mapping of int to Tensor, [Gy], shape (node,)
             Total dose of courses, by their number in the regimen.
         """
+        self._check_fields(initial_density, diffusivity, dose or {})
         p = self._parameters(parameters or {})
         values = torch.stack([p(name) for name in self.model.parameters] + [p(None)])
         cells = self._cell_diffusivity(p) if diffusivity is None else diffusivity
@@ -187,6 +188,20 @@ class DifferentiableRun:
             self._surviving(p, values, dose or {}),
         )  # fmt: skip
         return Result(found[0], found[1], found[2] * p("carrying_capacity"), found[3])
+
+    def _check_fields(
+        self, density: Tensor | None, diffusivity: Tensor | None, dose: Mapping[int, Tensor]
+    ) -> None:
+        mesh = self.twin.mesh
+        nodes, cells = len(mesh.points), len(mesh.cells)
+        _check_field(density, "initial density", "1", nodes, 1.0 if self.model.bounded else np.inf)
+        _check_field(diffusivity, "diffusivity", "mm2/day", cells, np.inf)
+        for number, field in dose.items():
+            if number >= len(self.regimen.courses) or not isinstance(
+                self.regimen.courses[number], Radiotherapy
+            ):
+                raise InvalidInput(f"Course {number} of the regimen is no radiotherapy.")
+            _check_field(field, f"dose of course {number}", "Gy", nodes, np.inf)
 
     def _parameters(self, given: Mapping[str, Tensor]) -> Callable[[str | None], Tensor]:
         known = self.twin.parameters
@@ -271,6 +286,25 @@ class DifferentiableRun:
         exposure = -(amounts * torch.expm1(-rate * since)).sum(dim=-1)
         length = borders[:, 1] - borders[:, 0]
         return p("temozolomide_kill") * (exposure[:, 1] - exposure[:, 0]) / length
+
+
+def _check_field(field: Tensor | None, what: str, unit: str, length: int, most: float) -> None:
+    """Refuse a field of the wrong length, or with a value below 0, above `most` or no number."""
+    if field is None:
+        return
+    values = field.detach()
+    if tuple(values.shape) != (length,):
+        raise InvalidInput(
+            f"The {what} has shape {tuple(values.shape)}; it must be ({length},) on this mesh."
+        )
+    wrong = ~((values >= 0.0) & (values <= most) & torch.isfinite(values))
+    if bool(wrong.any()):
+        place = int(wrong.nonzero()[0])
+        upper = f" and at most {most:g}" if np.isfinite(most) else " and finite"
+        raise InvalidInput(
+            f"The {what} is {float(values[place]):g} {unit} at place {place}; it must be at "
+            f"least 0{upper}."
+        )
 
 
 def _at_outputs(steps: list[Step]) -> Iterator[Step]:
