@@ -41,7 +41,7 @@ PARTS: Mapping[str, Sequence[tuple[str, str, float | None, tuple[str, ...]]]] = 
     "run": (
         ("one run, one core", "run.alone", None, ()),
         ("batch in single precision", "run.batch", None, ()),
-        ("64 parameter sets at once", "tensors.many", None, ()),
+        ("many runs on tensors", "tensors.many", None, ()),
     ),
     "engine": (
         ("one course, one core", "engine.course", None, ()),
