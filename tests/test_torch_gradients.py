@@ -7,6 +7,8 @@ from executor_cases import CHOICES, beyond
 from small_patient import write_small_patient
 
 import twin
+from solvers.adjoint.differentiable import DifferentiableRun
+from solvers.adjoint.gradient import gradient
 from solvers.finite_element import FiniteElementSolver
 from solvers.models import compose
 from solvers.prepared import prepare
@@ -27,6 +29,8 @@ SHORT = Regimen(
 )
 DAYS = (4.0, 7.5, 12.0)
 STEPS = {"step_day": 1.0}
+#: Of autograd and the adjoint: the softened table has steps in its slope, the burden none.
+AGREE = (1e-4, 1e-7)
 #: Of the derivative of soft volumes (from a table: differences cross its kinks) and of the burden.
 WITHIN = (2e-4, 2e-5)
 GROWTH = ("proliferation_rate", "alpha", "alpha_beta", "temozolomide_kill", "carrying_capacity")
@@ -133,3 +137,53 @@ def test_autograd_after_a_resection_by_diffusivity(patient):
 def test_derivatives_that_are_not_to_be_had_are_refused(patient):
     with pytest.raises(InvalidInput, match="Derivatives by 'threshold_flair' are not to be had"):
         TorchSolver().volumes(patient, SHORT, DAYS, {"threshold_flair": torch.tensor(0.2)})
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("logistic", ["alpha", "alpha_beta", "temozolomide_kill", "dead_clearance_half_life"]),
+        pytest.param(
+            "logistic, oxygen",
+            ["alpha", "temozolomide_kill", "hypoxia_rate", "hypoxic_death_rate", "supply_half"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_autograd_agrees_with_the_adjoint(patient, name, names):
+    """Two ways to one derivative, by what the front on day 0 does not depend on.
+
+    Outputs lie on the grid, as the adjoint steps to each of them; its
+    transmissibilities are not rounded to single precision.
+    """
+    chosen, days = patient.replace(model=CHOICES[name]), (4.0, 8.0, 12.0)
+    imaged = prepare(chosen).initial_state(chosen.parameters)
+    run = DifferentiableRun(chosen, SHORT, days, step_day=1.0)
+    leaves = {
+        each: torch.tensor(chosen.parameters.value(each), dtype=torch.float64, requires_grad=True)
+        for each in names
+    }
+    if name == "logistic":  # whose first species is what the images show
+        leaves["viable"] = torch.tensor(imaged["viable"], requires_grad=True)
+    given = {each: leaves[each] for each in names}
+    initial = {"viable": leaves["viable"]} if "viable" in leaves else None
+    values = TorchSolver(**STEPS).volumes(chosen, SHORT, days, given, initial=initial)
+    for number in (0, 1):
+        found = gradient(
+            run, lambda r, k=number: summed(r.soft, r.burden)[k], [*names, "initial_density"]
+        )
+        ours = dict(
+            zip(
+                leaves,
+                torch.autograd.grad(
+                    summed(*values)[number], list(leaves.values()), retain_graph=True
+                ),
+                strict=True,
+            )
+        )
+        for each in names:
+            assert float(ours[each]) == pytest.approx(float(found.by[each]), rel=AGREE[number])
+        if "viable" in leaves:
+            expected = found.by["initial_density"]
+            apart = np.linalg.norm(ours["viable"].numpy() - expected)
+            assert apart <= 10.0 * AGREE[number] * np.linalg.norm(expected)
