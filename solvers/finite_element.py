@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,8 @@ from solvers.mesh_error import with_two_mesh_error
 from solvers.models import Model, compose
 from solvers.output import Recorder
 from solvers.prepared import Prepared, prepare
+from solvers.shares import ALONE, Share
+from solvers.treatment import Treatment
 from twin.errors import InvalidInput
 from twin.patient import Twin
 from twin.protocol import Progress, Save, State, checked_times
@@ -21,6 +23,7 @@ from twin.regimen import Regimen
 
 __all__ = ["NUMERICS_VERSION", "FiniteElementSolver"]
 
+_Made = TypeVar("_Made")
 #: Raised by hand whenever a change alters results; part of every run's hash.
 NUMERICS_VERSION = 3
 
@@ -47,6 +50,9 @@ class FiniteElementSolver:
         Remove negative transmissibilities; only tests of accuracy switch it off.
     model : Model or None
         The patient's own choice if None.
+    comm : mpi4py communicator or None
+        Its ranks run together and each gets the whole result; this process alone if None.
+        Results do not depend on the number of ranks but for their last digits.
     """
 
     step_day: float | None = None
@@ -54,9 +60,14 @@ class FiniteElementSolver:
     profile: str = "settled"
     clip: bool = True
     model: Model | None = None
+    comm: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         Stepping(self.step_day, self.tolerance)  # refuses what cannot work
+        if self.comm is not None and not hasattr(self.comm, "Get_size"):
+            raise InvalidInput(
+                f"The communicator is a {type(self.comm).__name__}; give one of mpi4py, or None."
+            )
         if self.profile not in ("settled", "step"):
             raise InvalidInput(f"The profile is {self.profile!r}; it may be 'settled' or 'step'.")
 
@@ -121,15 +132,19 @@ class FiniteElementSolver:
                 raise InvalidInput(
                     f"An output is wanted at day {values[0]:g}, before the run begins at {begin:g}."
                 )
-        prepared = prepare(twin)
         outputs = np.union1d(wanted, fields)
-        march = self._march(prepared, twin, regimen, start)
-        recorder = Recorder(prepared, twin, march.model, save, wanted, fields)
+
+        def set_up() -> tuple[March, Recorder]:
+            march = self._march(twin, regimen, start)
+            return march, Recorder(march.prepared, twin, march.model, save, wanted, fields)
+
+        march, recorder = self._on_every_rank(set_up)
         for done, moment in enumerate(march.reach(outputs)):
             recorder.record(moment)
             if progress is not None:
                 progress((done + 1) / len(outputs), f"day {moment.day:g}")
-        dataset = recorder.dataset(regimen, self.options(), march.treatment.total_dose())
+        dose = Treatment(prepare(twin), regimen, twin.parameters).total_dose()
+        dataset = recorder.dataset(regimen, self.options(), dose)
         if error_bars:
             coarse = self.solve(
                 twin.on_coarse_mesh(), regimen, times, save=replace(save, fields_at=())
@@ -145,7 +160,7 @@ class FiniteElementSolver:
         >>> FiniteElementSolver().capabilities >= {"radiotherapy"}
         True
         """
-        march = self._march(prepare(twin), twin, regimen, start)
+        march = self._on_every_rank(lambda: self._march(twin, regimen, start))
         if day < march.day:
             raise InvalidInput(
                 f"A state is wanted at day {day:g}, before the run begins at {march.day:g}."
@@ -153,9 +168,8 @@ class FiniteElementSolver:
         march.to_day(day)
         return march.state()
 
-    def _march(
-        self, prepared: Prepared, twin: Twin, regimen: Regimen, start: State | None
-    ) -> March:
+    def _march(self, twin: Twin, regimen: Regimen, start: State | None) -> March:
+        prepared, share = self._share_of(twin)
         return March(
             prepared,
             twin,
@@ -165,4 +179,23 @@ class FiniteElementSolver:
             stepping=Stepping(self.step_day, self.tolerance),
             profile=self.profile,
             clip=self.clip,
+            share=share,
         )
+
+    def _on_every_rank(self, action: Callable[[], _Made]) -> _Made:
+        """What is made without the other ranks; all raise where one of them fails."""
+        if self.comm is None or self.comm.Get_size() == 1:
+            return action()
+        from solvers.distributed import agreed
+
+        return agreed(self.comm, action)
+
+    def _share_of(self, twin: Twin) -> tuple[Prepared, Share]:
+        """The anatomy as this rank sees it, and the nodes that it holds."""
+        prepared = prepare(twin)
+        if self.comm is None or self.comm.Get_size() == 1:
+            return prepared, ALONE
+        from solvers.distributed import part_of
+
+        part = part_of(prepared, self.comm, twin.parameters, clip=self.clip)
+        return part, part.share

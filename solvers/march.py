@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from solvers.growth import Growth, sum_of
 from solvers.models import Model
 from solvers.prepared import Prepared
+from solvers.shares import ALONE, Share
 from solvers.stepping import plan_steps
 from solvers.treatment import NO_DRUG, Treatment
 from twin.errors import InvalidInput, NotConverged
@@ -138,6 +139,8 @@ class March:
         Initial state inside the outlines.
     clip : bool
         As in `FiniteElementSolver`.
+    share : Share
+        The nodes that `prepared` and this process hold.
     """
 
     def __init__(
@@ -151,9 +154,10 @@ class March:
         stepping: Stepping,
         profile: str,
         clip: bool,
+        share: Share = ALONE,
     ) -> None:
         self.prepared, self.parameters, self.model = prepared, twin.parameters, model
-        self.stepping, self._clip = stepping, clip
+        self.stepping, self._clip, self.share = stepping, clip, share
         self.step_day = stepping.longest(twin.parameters)
         values = model.values_of(twin.parameters)
         self.treatment = Treatment(prepared, regimen, twin.parameters)
@@ -164,8 +168,8 @@ class March:
         rough = [0.0, *(event.day for event in past if isinstance(event, ResectionEvent))]
         self._smooth_from = max(rough) + 1.0
         self._trial = self.step_day if start is None or start.step_day is None else start.step_day
-        state = _first_state(prepared, twin, model, start, profile)
-        self.growth = Growth(model, values, state)
+        state = _first_state(prepared, twin, model, start, profile, share)
+        self.growth = Growth(model, values, state, share)
         self._use_operators()
         if start is None:
             for event in self.treatment.schedule.events:
@@ -245,8 +249,8 @@ class March:
             self._advance(begin, middle)
             self._advance(middle, stop)
             halves = sum_of(self.growth.state, rows)
-            tumour = float(self.mass @ halves)
-            error = float(self.mass @ np.abs(whole - halves)) / 3.0 / max(tumour, 1e-12)
+            tumour = self.amount(halves)
+            error = self.amount(np.abs(whole - halves)) / 3.0 / max(tumour, 1e-12)
             ratio = allowed * (stop - begin) / max(error, 1e-300)
             wished = (stop - begin) * float(np.clip(0.9 * np.sqrt(ratio), 0.3, 2.0))
             if ratio >= 1.0:
@@ -285,14 +289,24 @@ class March:
         self.growth.state[:] = after
         self.day = arrived
 
+    def amount(self, density: NDArray[np.float64]) -> float:
+        """Integral of a density over the whole mesh, [mm3]."""
+        return self.share.amount(self.mass, density)
+
     def state(self) -> State:
         """All that is needed to go on."""
+        species = {name: self.share.whole(values) for name, values in self.growth.species().items()}
         trial = None if self.stepping.tolerance is None else self._trial
-        return State(self.day, self.growth.species(), self.removed, step_day=trial)
+        return State(self.day, species, self.removed, step_day=trial)
 
 
 def _first_state(
-    prepared: Prepared, twin: Twin, model: Model, start: State | None, profile: str
+    prepared: Prepared,
+    twin: Twin,
+    model: Model,
+    start: State | None,
+    profile: str,
+    share: Share,
 ) -> NDArray[np.float64]:
     """Rows of the model's species at the beginning, [1], shape (species, node)."""
     if start is None:
@@ -304,4 +318,5 @@ def _first_state(
             f"The state of day {start.day:g} has no {sorted(missing)[0]!r}, which the model "
             f'"{model.name}" needs; it was made with another model.'
         )
-    return np.stack([np.asarray(start.species[name], np.float64) for name in model.names])
+    rows = (np.asarray(start.species[name], np.float64) for name in model.names)
+    return np.stack([share.mine(row) for row in rows])

@@ -85,13 +85,13 @@ class Recorder:
                 self._volumes[:, numbers, k] = meter.measure(moment.total(*names))
             if self._alive:
                 living = moment.total(*self._alive)
-                self._check(day, float(living.max(initial=0.0)))
-                self._burden[k] = float(march.mass @ living)
+                self._check(day, march.share.most(float(living.max(initial=0.0))))
+                self._burden[k] = march.amount(living)
         if day in self._fields:
             k = self._fields[day]
-            self._density[k] = moment.total(*self._model.visible)
+            self._density[k] = march.share.whole(moment.total(*self._model.visible))
             for name, values in self._species.items():
-                values[k] = moment.total(name)
+                values[k] = march.share.whole(moment.total(name))
 
     def _check(self, day: float, most: float) -> None:
         if self._model.bounded and not most <= 1.0 + ABOVE_ONE_TOLERANCE:

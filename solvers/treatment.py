@@ -60,11 +60,12 @@ class Treatment:
                 raise InvalidInput(f"Course {fraction.course} of the regimen is no radiotherapy.")
             of_alpha, of_beta = factors
             alpha, ratio = self._parameters.value("alpha"), self._parameters.value("alpha_beta")
+            dose = self._prepared.dose_at_nodes(course)
             if of_alpha == 0.0:
-                self._surviving[key] = np.ones(len(self._prepared.twin.mesh.points))
+                self._surviving[key] = np.ones_like(dose)
             else:
                 self._surviving[key] = surviving_fraction(
-                    self._prepared.dose_at_nodes(course) / course.fractions,
+                    dose / course.fractions,
                     alpha=alpha * of_alpha,
                     alpha_beta=ratio * (of_alpha / of_beta),
                 )
