@@ -5,7 +5,8 @@ with the mass lumped at the nodes. Its stiffness is the Laplacian of a graph:
 ``(K u)_i = sum_j T_ij (u_i - u_j)`` with a transmissibility ``T_ij`` for each
 edge, linear in the diffusivities of the elements around it. On elements with
 obtuse angles some are negative and would break the maximum principle; these
-are set to zero, which keeps every row's sum, so cells are conserved.
+are set to zero, which keeps every row's sum, so cells are conserved, and the
+others are scaled so that every node spreads its cells as fast as before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from solvers import dolfinx_compat
 from solvers.sliced_rows import SlicedRows, sliced
+from twin.compiled import compiled
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
 
@@ -30,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 #: Largest exchange of a node with its neighbours, by the 99th percentile of all nodes.
 SLIVER_CAP = 2.25
+#: Rounds in which the spread of every node is restored after clipping, and the least and
+#: greatest change of a node in one.
+BALANCING_ROUNDS = 16
+LEAST_CHANGE, MOST_CHANGE = 0.2, 5.0
 #: Corners of an element that each of its six edges joins.
 EDGES = np.array([(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])
 
@@ -130,7 +136,8 @@ class MeshOperators:
         active_cells : ndarray of bool, shape (cell,)
             Where the tumour can live; no flux leaves these elements.
         clip : bool
-            Remove negative transmissibilities (the full operator is for tests alone).
+            Remove negative transmissibilities and restore every node's spread (the full
+            operator is for tests alone).
 
         Raises
         ------
@@ -142,7 +149,7 @@ class MeshOperators:
             raise InvalidInput(
                 "A diffusivity is negative or not finite; each must be at least 0 mm2/day."
             )
-        value = self.cell_to_edge @ np.where(active_cells, diffusivity, 0.0)
+        value = full = self.cell_to_edge @ np.where(active_cells, diffusivity, 0.0)
         negative = float(-value[value < 0].sum())
         total = float(np.abs(value).sum())
         if clip:
@@ -158,6 +165,7 @@ class MeshOperators:
                 "make the links of a tensor for the elements that are active now."
             )
         if clip:
+            value = value * self._balancing(np.flatnonzero(keep), value, full)
             value = value * _sliver_factors(first, second, value, inverse)
         value = value.astype(np.float32)
         rows = scipy.sparse.csr_matrix(
@@ -178,6 +186,26 @@ class MeshOperators:
             float(2.0 * (outflow * inverse).max(initial=0.0)),
             negative / total if total > 0 else 0.0,
         )
+
+    def _balancing(
+        self, kept: NDArray[np.int64], value: NDArray[np.float64], full: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Factors of the kept edges, [1], that give back what clipping added to the spread.
+
+        A node's exchange spreads its cells by ``sum_j T_ij |x_j - x_i|^2``; without its
+        negative part it spreads them too fast (by 6 % on patient lattices). So the edges
+        are scaled by ``g_i g_j``, with the g that restore this sum at every node to that of the
+        full operator: symmetric, never negative, no entry more. (Own; the iteration is
+        that of Sinkhorn and Knopp 1967, Pac J Math 21:343 [unverified], damped.)
+        """
+        nodes = len(self.mesh.points)
+        first, second = np.ascontiguousarray(self.edges.T.astype(np.int32))
+        length = ((self.mesh.points[first] - self.mesh.points[second]) ** 2).sum(axis=1)
+        wanted = np.zeros(nodes)
+        spread_of(first, second, full * length, np.ones(nodes), wanted)
+        one, other = first[kept], second[kept]
+        factor = balanced(one, other, value * length[kept], wanted, BALANCING_ROUNDS)
+        return np.asarray(factor[one] * factor[other])
 
 
 def _sliver_factors(
@@ -248,3 +276,30 @@ def mesh_operators(mesh: Mesh) -> MeshOperators:
     edges = np.stack([code // nodes, code % nodes], axis=1)
     logger.info("assembled %d nodes, %d elements, %d edges", nodes, cells, len(edges))
     return MeshOperators(mesh, edges, cell_to_edge)
+
+
+@compiled
+def spread_of(first, second, weight, factor, result):
+    """Sum of ``weight * factor`` of the other end over the edges of each node, to `result`."""
+    result[:] = 0.0
+    for e in range(first.shape[0]):
+        result[first[e]] += weight[e] * factor[second[e]]
+        result[second[e]] += weight[e] * factor[first[e]]
+
+
+@compiled
+def balanced(first, second, weight, wanted, rounds):
+    """Factors g of the nodes with ``g_i sum_j w_ij g_j`` near `wanted`, by so many rounds.
+
+    A node whose wanted sum is not positive keeps 1.
+    """
+    nodes = wanted.shape[0]
+    factor, found = np.ones(nodes), np.empty(nodes)
+    for _ in range(rounds):
+        spread_of(first, second, weight, factor, found)
+        for i in range(nodes):
+            change = 1.0
+            if found[i] > 0.0 and wanted[i] > 0.0:
+                change = min(max(wanted[i] / found[i], LEAST_CHANGE), MOST_CHANGE)
+            factor[i] = np.sqrt(factor[i] * change)
+    return factor

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from solvers.operators import SLIVER_CAP, DiffusionMatrix
+from solvers.adjoint.tensors import transmissibilities
+from solvers.operators import DiffusionMatrix
 from solvers.prepared import Prepared
 from solvers.torch_steps import GraphLaplacian
 from twin.errors import InvalidInput
@@ -49,21 +50,17 @@ def laplacian_of(
     )
     active, operators = prepared.active_cells(removed), prepared.operators
     by_white, by_grey = (
-        torch.tensor(
-            operators.cell_to_edge @ np.where(active, part, 0.0), dtype=dtype, device=device
-        )
+        torch.tensor(np.where(active, part, 0.0), dtype=torch.float64)
         for part in _parts(prepared, parameters)
     )
-    value = white * by_white + grey * by_grey
-    if clip:
-        value = value.clamp(min=0.0)
-    size = value.detach().abs()
-    keep = torch.nonzero(size > 1e-12 * size.max()).ravel()
-    value = value[keep]
-    edges = torch.tensor(operators.edges, device=device)[keep]
+    cells = white.double().cpu() * by_white + grey.double().cpu() * by_grey
+    value, keep = transmissibilities(
+        operators.cell_to_edge, operators.edges, prepared.twin.mesh.points, cells,
+        matrix.inverse_mass, clip=clip,
+    )  # fmt: skip
+    value = value.to(device=device, dtype=dtype)
+    edges = torch.tensor(operators.edges[keep], device=device)
     inverse = torch.tensor(matrix.inverse_mass, dtype=dtype, device=device)
-    if clip:
-        value = value * _sliver_factors(edges, value, inverse)
     # stored in single precision, as the assembled operator is; the derivative passes by
     value = value + (value.detach().float().to(dtype) - value.detach())
     return GraphLaplacian.of_edges(edges, value, inverse, matrix.explicit_limit_day)
@@ -88,15 +85,3 @@ def _parts(
             "autograd cannot differentiate by diffusivities, but the adjoint can."
         )
     return by_white, by_grey
-
-
-def _sliver_factors(edges: Tensor, value: Tensor, inverse: Tensor) -> Tensor:
-    """As `solvers.operators`: what caps the exchange of nodes with little tissue around them."""
-    sums = torch.zeros_like(inverse)
-    exchange = inverse * sums.index_add(0, edges[:, 0], value).index_add(0, edges[:, 1], value)
-    positive = exchange[exchange > 0]
-    if not len(positive):
-        return torch.ones_like(value)
-    cap = SLIVER_CAP * torch.quantile(positive, 0.99)
-    factor = torch.clamp(cap / exchange.clamp(min=1e-30), max=1.0)
-    return torch.minimum(factor[edges[:, 0]], factor[edges[:, 1]])

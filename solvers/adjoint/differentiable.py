@@ -151,7 +151,9 @@ class DifferentiableRun:
         mass = operators.lumped_mass(active)
         inverse = np.divide(1.0, mass, out=np.zeros_like(mass), where=mass > 0)
         living = torch.where(torch.from_numpy(active), diffusivity, torch.zeros(()).double())
-        return transmissibilities(operators.cell_to_edge, operators.edges, living, inverse)
+        return transmissibilities(
+            operators.cell_to_edge, operators.edges, self.twin.mesh.points, living, inverse
+        )
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

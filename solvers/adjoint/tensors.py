@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from solvers.adjoint.run import AdjointRun, Inputs, Outputs, Tape
-from solvers.operators import SLIVER_CAP
+from solvers.operators import BALANCING_ROUNDS, LEAST_CHANGE, MOST_CHANGE, SLIVER_CAP
 
 __all__ = ["by_differences", "run_through", "transmissibilities"]
 
@@ -176,9 +176,38 @@ class _Linear(torch.autograd.Function):
         return None, _Linear.apply(ctx.matrix.T, bar)
 
 
+def _balancing(
+    edges: NDArray[np.int64],
+    points: NDArray[np.float64],
+    kept: NDArray[np.int64],
+    value: Tensor,
+    full: Tensor,
+) -> Tensor:
+    """As `MeshOperators` restores the spread of every node after clipping."""
+    length = torch.from_numpy(((points[edges[:, 0]] - points[edges[:, 1]]) ** 2).sum(axis=1))
+    nothing = torch.zeros(len(points), dtype=value.dtype)
+
+    def sums(ends: Tensor, weight: Tensor, factor: Tensor) -> Tensor:
+        one, other = ends
+        found = nothing.index_add(0, one, weight * factor[other])
+        return found.index_add(0, other, weight * factor[one])
+
+    every = torch.from_numpy(np.ascontiguousarray(edges.T))
+    wanted = sums(every, full * length, torch.ones_like(nothing))
+    ends, place = every[:, torch.from_numpy(kept)], torch.from_numpy(kept)
+    weight, factor = value * length[place], torch.ones_like(nothing)
+    for _ in range(BALANCING_ROUNDS):
+        found = sums(ends, weight, factor)
+        known = (found > 0.0) & (wanted > 0.0)
+        ratio = torch.where(known, wanted, 1.0) / torch.where(known, found, 1.0)
+        factor = torch.sqrt(factor * ratio.clamp(LEAST_CHANGE, MOST_CHANGE))
+    return factor[ends[0]] * factor[ends[1]]
+
+
 def transmissibilities(
     cell_to_edge: scipy.sparse.csr_matrix,
     edges: NDArray[np.int64],
+    points: NDArray[np.float64],
     diffusivity: Tensor,
     inverse_mass: NDArray[np.float64],
     *,
@@ -187,17 +216,17 @@ def transmissibilities(
     """Transmissibility of every edge that carries any, [mm3/day], and the numbers of those.
 
     As `MeshOperators.diffusion`, in double precision; the derivative goes through the
-    clipping and through the cap of slivers.
+    clipping, the balancing after it, and the cap of slivers.
 
     Parameters
     ----------
-    cell_to_edge, edges
-        Of the mesh's operators.
+    cell_to_edge, edges, points
+        Of the mesh's operators and its nodes.
     diffusivity : Tensor, [mm2/day], shape (cell,)
         0 where the tumour cannot live.
     inverse_mass : ndarray, [1/mm3], shape (node,)
     """
-    value = _Linear.apply(cell_to_edge, diffusivity)
+    value = full = _Linear.apply(cell_to_edge, diffusivity)
     if clip:
         value = value.clamp(min=0.0)
     size = value.detach().abs().numpy()
@@ -207,6 +236,7 @@ def transmissibilities(
         return value, keep
     first, second = torch.from_numpy(np.ascontiguousarray(edges[keep].T))
     inverse = torch.from_numpy(inverse_mass)
+    value = value * _balancing(edges, points, keep, value, full)
     exchange = torch.zeros_like(inverse).index_add(0, first, value).index_add(0, second, value)
     exchange = exchange * inverse
     positive = exchange[exchange > 0]
