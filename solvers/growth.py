@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solvers.kernels import NEGATIVE_TOLERANCE, crowded_stage, stage, survive
+from solvers.kernels import NEGATIVE_TOLERANCE, crowded_stage, quotient, stage, survive
 from solvers.legendre import legendre_step
 from solvers.models.composition import compose
 from solvers.models.generated import pointwise_step
@@ -161,8 +161,7 @@ class Growth:
         now = self.state if state is None else state
         change = np.empty_like(now)
         react(self.model, self.values, now, change, _INSTANT, 0.0, share=self._share)
-        change -= now
-        change /= _INSTANT
+        quotient(now, change, _INSTANT)
         if diffusion.largest_eigenvalue == 0.0:
             return change
         mobile = now[: self._mobile]

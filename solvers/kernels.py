@@ -12,7 +12,15 @@ from twin.compiled import compiled, compiled_sums
 #: A density below this is an error, not rounding.
 NEGATIVE_TOLERANCE = -1e-12
 
-__all__ = ["NEGATIVE_TOLERANCE", "crowded_stage", "react_at_length", "slope_of", "stage", "survive"]
+__all__ = [
+    "NEGATIVE_TOLERANCE",
+    "crowded_stage",
+    "cubic",
+    "quotient",
+    "react_at_length",
+    "stage",
+    "survive",
+]
 
 
 @compiled
@@ -126,17 +134,20 @@ def crowded_stage(
 
 
 @compiled_sums
-def slope_of(first, row, count, column, weight, inverse_mass, density, result):
-    """``L density``, the rate of change by diffusion, [1/day], shape (node,)."""
-    total = np.empty(LANES, density.dtype)
-    here = np.empty(LANES, density.dtype)
-    for b in range(first.shape[0] - 1):
-        at = b * LANES
-        for c in range(LANES):
-            total[c] = 0.0
-            here[c] = density[row[at + c]]
-        for k in range(first[b], first[b + 1]):
-            for c in range(LANES):
-                total[c] += weight[k, c] * (density[column[k, c]] - here[c])
-        for c in range(min(LANES, count - at)):
-            result[row[at + c]] = total[c] * inverse_mass[row[at + c]]
+def quotient(before, after, step):
+    """``after`` becomes ``(after - before)/step``, in place; arrays of shape (species, node)."""
+    factor = 1.0 / step
+    for s in range(after.shape[0]):
+        for i in range(after.shape[1]):
+            after[s, i] = (after[s, i] - before[s, i]) * factor
+
+
+@compiled_sums
+def cubic(first, last, rising, ending, share, tau, result):
+    """What lies between two states with their slopes, at a share of the step of `tau`."""
+    a = (1.0 + 2.0 * share) * (1.0 - share) ** 2
+    b = share * share * (3.0 - 2.0 * share)
+    c = share * (1.0 - share) ** 2 * tau
+    d = -share * share * (1.0 - share) * tau
+    for i in range(result.shape[0]):
+        result[i] = a * first[i] + b * last[i] + c * rising[i] + d * ending[i]

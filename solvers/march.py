@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.growth import Growth, sum_of
+from solvers.kernels import cubic
 from solvers.models import Model
 from solvers.prepared import Prepared
 from solvers.shares import ALONE, Share
@@ -91,12 +92,8 @@ class _Interval:
         if rows not in self.sums:
             self.sums[rows] = tuple(sum_of(a, rows) for a in (*self.states, *self.slopes))
         first, last, rising, ending = self.sums[rows]
-        tau = self.end - self.begin
-        s = (day - self.begin) / tau
-        result = (1.0 + 2.0 * s) * (1.0 - s) ** 2 * first
-        result += s * s * (3.0 - 2.0 * s) * last
-        result += (s * (1.0 - s) ** 2 * tau) * rising
-        result -= (s * s * (1.0 - s) * tau) * ending
+        tau, result = self.end - self.begin, np.empty_like(first)
+        cubic(first, last, rising, ending, (day - self.begin) / tau, tau, result)
         return result
 
 
@@ -167,6 +164,8 @@ class March:
         past = [event for event in self.treatment.schedule.events if event.day <= self.day]
         rough = [0.0, *(event.day for event in past if isinstance(event, ResectionEvent))]
         self._smooth_from = max(rough) + 1.0
+        #: The slope of the state at a day, where it has been worked out.
+        self._slope: tuple[float, NDArray[np.float64] | None] = (self.day, None)
         self._trial = self.step_day if start is None or start.step_day is None else start.step_day
         state = _first_state(prepared, twin, model, start, profile, share)
         self.growth = Growth(model, values, state, share)
@@ -220,6 +219,8 @@ class March:
         return plan_steps(self.treatment.schedule, outputs, begin=self.day, step_day=self.step_day)
 
     def _arrive(self, events: tuple[Event, ...]) -> None:
+        if events:
+            self._slope = (self.day, None)
         for event in events:
             self._apply(event)
 
@@ -275,7 +276,11 @@ class March:
         )
         if smooth:
             after = self.growth.state
-            slopes = self.growth.slope(self.diffusion, before), self.growth.slope(self.diffusion)
+            day, slope = self._slope
+            if day != begin or slope is None:
+                slope = self.growth.slope(self.diffusion, before)
+            slopes = slope, self.growth.slope(self.diffusion)
+            self._slope = (self.day, slopes[1])
             interval = _Interval(begin, self.day, (before, after), slopes)
             for day in inside:
                 yield Moment(day, self, interval)

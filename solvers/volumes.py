@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -146,6 +147,7 @@ class _Blocks:
         order = np.arange(len(cells))
         if points is not None and len(cells):
             order = np.argsort(_curve(points[cells].mean(axis=1)), kind="stable")
+        self._room = threading.local()
         self.cells = np.ascontiguousarray(cells[order], np.int32)
         self.volume = np.ascontiguousarray(volume[order])
         starts = np.arange(0, len(cells) + BLOCK_CELLS, BLOCK_CELLS).clip(max=len(cells))
@@ -159,6 +161,13 @@ class _Blocks:
         self.blocks = np.stack([starts, first], axis=1).astype(np.int64)
         self.block_volume = np.add.reduceat(self.volume, starts[:-1]) if len(cells) else np.zeros(0)
 
+    def _scratch(self, levels: int) -> NDArray[np.int32]:
+        """Room for the numbers of cells; every thread its own, kept from call to call."""
+        room: NDArray[np.int32] | None = getattr(self._room, "found", None)
+        if room is None or len(room) < levels:
+            room = self._room.found = np.empty((levels, 5, len(self.cells)), np.int32)
+        return room
+
     def above(
         self, density: NDArray[np.float64], levels: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -166,7 +175,7 @@ class _Blocks:
         total, flags = np.empty(len(levels)), np.zeros(len(density), np.uint8)
         for bit, level in enumerate(levels):
             flags |= (density > level).astype(np.uint8) << np.uint8(bit)
-        found = np.empty((len(levels), 5, len(self.cells)), np.int32)
+        found = self._scratch(len(levels))
         _cut(
             self.cells, self.volume, self.blocks, self.nodes, self.block_volume,
             density, levels, flags, found, total,
