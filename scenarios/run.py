@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from scenarios.gather import Edges, gather
 from scenarios.results_folder import ResultsFolder
+from scenarios.stores import Keeping, Memory, Store
 from scenarios.study import Study
+from scenarios.together import crew_of
 from solvers.mesh_error import edge_near_tumour, two_mesh_error
 from twin.errors import InvalidInput
 from twin.protocol import Save
@@ -84,48 +86,8 @@ class Outcome:
     finished_before: bool
 
 
-class _Store(Protocol):
-    def done(self) -> set[str]: ...
-    def put(self, run: str, dataset: xr.Dataset) -> None: ...
-    def get(self, run: str) -> xr.Dataset: ...
-
-
-class _Memory:
-    def __init__(self) -> None:
-        self._runs: dict[str, xr.Dataset] = {}
-
-    def done(self) -> set[str]:
-        return set(self._runs)
-
-    def put(self, run: str, dataset: xr.Dataset) -> None:
-        self._runs[run] = dataset
-
-    def get(self, run: str) -> xr.Dataset:
-        return self._runs[run]
-
-
-class _Keeping:
-    """A results folder that also keeps what `gather` will ask for, so that nothing is read back."""
-
-    def __init__(self, place: ResultsFolder, with_fields: set[str]) -> None:
-        self._place, self._with_fields = place, with_fields
-        self._kept: dict[str, xr.Dataset] = {}
-
-    def done(self) -> set[str]:
-        return self._place.done()
-
-    def put(self, run: str, dataset: xr.Dataset) -> None:
-        self._place.put(run, dataset)
-        if run not in self._with_fields:
-            dataset = dataset.drop_vars(["tumour_density", "dose"], errors="ignore")
-        self._kept[run] = dataset
-
-    def get(self, run: str) -> xr.Dataset:
-        if run not in self._kept:
-            with self._place.get(run) as opened:
-                fields = [] if run in self._with_fields else ["tumour_density", "dose"]
-                self._kept[run] = opened.drop_vars(fields, errors="ignore").load()
-        return self._kept[run]
+#: Called with a run's number in the plan before every rank begins it.
+Announce = Callable[[int], None]
 
 
 def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
@@ -184,12 +146,13 @@ def run_in_memory(
 ) -> xr.Dataset:
     """Results of a study, kept in memory; the same numbers as from a folder."""
     planned = plan(study, twin, solver)
-    store = _Memory()
-    _run_jobs(study, planned, solver, store, threads=threads, progress=progress)
+    store, together = Memory(), crew_of(solver) is not None
+    announce = (lambda number: None) if together else None
+    _run_jobs(study, planned, solver, store, threads=threads, progress=progress, announce=announce)
     return _gathered(study, twin, planned, store)
 
 
-def _gathered(study: Study, twin: Twin, planned: Plan, store: _Store) -> xr.Dataset:
+def _gathered(study: Study, twin: Twin, planned: Plan, store: Store) -> xr.Dataset:
     def run_of(i: int, j: int, fine: bool) -> xr.Dataset:
         return store.get(planned.hash_of[(i, j, fine)])
 
@@ -217,7 +180,7 @@ def run_study(
     resume : bool
         Go on with an unfinished study; a new folder will do.
     threads : int
-        Runs at the same time.
+        Runs at the same time; on several MPI ranks they go one after another.
     progress : callable or None
     patient : str
         Where the twin came from, recorded so that pictures can find it.
@@ -230,7 +193,37 @@ def run_study(
     StorageFailed
         The disk is full or the folder is in use; what was there stays.
     """
-    planned = plan(study, twin, solver)
+    planned, crew = plan(study, twin, solver), crew_of(solver)
+    if crew is not None and not crew.leads:
+        jobs = list(planned.jobs.values())
+        said = crew.follow(lambda number: _solve(study, solver, jobs[number], None))
+        return Outcome(open_results(folder), *said)
+    try:
+        outcome = _run_in_folder(
+            study, twin, solver, planned, folder, resume, threads, progress, patient,
+            None if crew is None else crew.announce,
+        )  # fmt: skip
+    except BaseException:
+        if crew is not None:
+            crew.give_up()
+        raise
+    if crew is not None:
+        crew.dismiss(outcome.runs, outcome.reused, outcome.finished_before)
+    return outcome
+
+
+def _run_in_folder(
+    study: Study,
+    twin: Twin,
+    solver: Solver,
+    planned: Plan,
+    folder: str | Path,
+    resume: bool,
+    threads: int,
+    progress: Progress | None,
+    patient: str,
+    announce: Announce | None,
+) -> Outcome:
     place = ResultsFolder(folder)
     place.refuse_others(planned.study_hash)
     if place.finished:
@@ -248,8 +241,10 @@ def run_study(
         place.begin(_study_record(study, twin, planned, patient))
         reused = len(place.done() & set(planned.jobs))
         first_case = {planned.hash_of[(i, 0, True)] for i in range(len(study.scenarios))}
-        store = _Keeping(place, first_case)
-        _run_jobs(study, planned, solver, store, threads=threads, progress=progress)
+        store = Keeping(place, first_case)
+        _run_jobs(
+            study, planned, solver, store, threads=threads, progress=progress, announce=announce
+        )
         results = _gathered(study, twin, planned, store)
         place.finish(results)
     return Outcome(open_results(folder), len(planned.jobs) - reused, reused, False)
@@ -314,14 +309,20 @@ def _alternating(jobs: Iterable[_Job]) -> list[_Job]:
     return [job for pair in pairs for job in pair if job is not None]
 
 
+def _solve(study: Study, solver: Solver, job: _Job, progress: Progress | None) -> xr.Dataset:
+    save = Save(fields_at=tuple(study.field_times) if job.fine else ())
+    return solver.solve(job.twin, job.regimen, study.times.tolist(), save=save, progress=progress)
+
+
 def _run_jobs(
     study: Study,
     planned: Plan,
     solver: Solver,
-    store: _Store,
+    store: Store,
     *,
     threads: int,
     progress: Progress | None,
+    announce: Announce | None,
 ) -> None:
     if not (isinstance(threads, int) and 1 <= threads <= 1024):
         raise InvalidInput(f"There are {threads!r} threads; give a whole number from 1 to 1024.")
@@ -330,16 +331,19 @@ def _run_jobs(
     meter = _Meter(jobs, done, progress)
 
     def run(job: _Job) -> None:
-        save = Save(fields_at=tuple(study.field_times) if job.fine else ())
         report = meter.of(job)
         report(0.0, job.label)
-        dataset = solver.solve(
-            job.twin, job.regimen, study.times.tolist(), save=save, progress=report
-        )
+        dataset = _solve(study, solver, job, report)
         kept = [name for name in _LEFT_OUT if name in dataset.variables]
         store.put(job.hash, dataset.drop_vars(kept))
         report(1.0, job.label)
 
+    if announce is not None:  # every rank is in the same run
+        for number, job in enumerate(planned.jobs.values()):
+            if job.hash not in done:
+                announce(number)
+                run(job)
+        return
     pool = ThreadPoolExecutor(max_workers=threads)
     futures = {pool.submit(run, job) for job in jobs if job.hash not in done}
     try:

@@ -21,21 +21,28 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.operators import DiffusionMatrix
+from solvers.operators import DiffusionMatrix, mesh_operators
 from solvers.partition import Layout
 from solvers.prepared import Prepared
 from solvers.volumes import VisibleVolumes
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput, TherapyTwinError
+from twin.mesh import Mesh
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 
-__all__ = ["Part", "PartPrepared", "agreed", "part_of"]
+__all__ = ["Part", "PartPrepared", "agreed", "compile_first", "part_of"]
 
 _Result = TypeVar("_Result")
 _TAG = 71
+#: Links along fibres join the nodes of an element with those of the elements around it.
+_FIBRE_RINGS = 2
 #: Bytes of a failure's sentence that are sent to the other ranks.
 _SENTENCE = 1024
+
+
+#: Communicators whose first rank has compiled, kept so that their `id` stays theirs.
+_compiled_for: dict[int, Any] = {}
 
 
 class _Exchange:
@@ -260,10 +267,28 @@ def part_of(
             matrix.indices,
             ranks=comm.Get_size(),
             rank=comm.Get_rank(),
+            rings=_FIBRE_RINGS if twin.model.migration == "tensor" else 1,
         )
         return PartPrepared(prepared, Part(comm, layout), key), comm
 
     return prepared._remember(("part", key), make)[0]
+
+
+def compile_first(comm: Any) -> None:
+    """Let the first rank compile the forms, so that the others find them in its cache.
+
+    dolfinx gives up after a few seconds where another process is still compiling.
+    """
+    if id(comm) in _compiled_for:
+        return
+    unit = Mesh(
+        np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        np.array([[0, 1, 2, 3]], np.int32),
+        np.array([1], np.int16),
+        {1: "unit"},
+    )
+    agreed(comm, (lambda: mesh_operators(unit)) if comm.Get_rank() == 0 else lambda: None)
+    _compiled_for[id(comm)] = comm
 
 
 def agreed(comm: Any, action: Callable[[], _Result]) -> _Result:

@@ -186,8 +186,9 @@ class FiniteElementSolver:
         """What is made without the other ranks; all raise where one of them fails."""
         if self.comm is None or self.comm.Get_size() == 1:
             return action()
-        from solvers.distributed import agreed
+        from solvers.distributed import agreed, compile_first
 
+        compile_first(self.comm)
         return agreed(self.comm, action)
 
     def _share_of(self, twin: Twin) -> tuple[Prepared, Share]:
@@ -195,6 +196,11 @@ class FiniteElementSolver:
         prepared = prepare(twin)
         if self.comm is None or self.comm.Get_size() == 1:
             return prepared, ALONE
+        if twin.model.mass_effect:
+            raise InvalidInput(
+                f"Mass effect is worked out on one process only, not on {self.comm.Get_size()} "
+                "ranks; start it without mpirun."
+            )
         from solvers.distributed import part_of
 
         part = part_of(prepared, self.comm, twin.parameters, clip=self.clip)

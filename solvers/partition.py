@@ -104,6 +104,7 @@ class Layout:
         *,
         ranks: int,
         rank: int,
+        rings: int = 1,
     ) -> Layout:
         """What `rank` of `ranks` holds.
 
@@ -116,6 +117,8 @@ class Layout:
         cells : ndarray, shape (cell, 4)
         indptr, indices : ndarray
             Compressed rows of the diffusion operator.
+        rings : int
+            Rings of elements that are held in any case, for rows that change later.
 
         Raises
         ------
@@ -128,9 +131,9 @@ class Layout:
         for other in range(ranks):
             is_own = owner == other
             held = is_own
-            for _ in range(_MOST_RINGS):
+            for ring in range(1, _MOST_RINGS + 1):
                 held = _ring(cells, held)
-                if held[indices[is_own[row]]].all():
+                if ring >= rings and held[indices[is_own[row]]].all():
                     break
             else:
                 raise InvalidInput(

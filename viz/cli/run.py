@@ -12,11 +12,14 @@ DESCRIPTION = """\
 Simulate every treatment of a study under every case of the unknown parameters,
 each on two meshes, and compare them. The results folder can be continued after
 an interruption with --resume; a finished study is not run again."""
+#: Under mpirun every process takes part in the runs.
+ON_ALL_RANKS = True
 EXAMPLES = """\
   twin run demo/study.toml -o demo/results
   twin run demo/study.toml -o demo/results --resume
   twin run demo/study.toml --plan                  only say what would be run
-  twin run demo/study.toml -o demo/results --vtu 28   .vtu files every 28 days"""
+  twin run demo/study.toml -o demo/results --vtu 28   .vtu files every 28 days
+  mpirun -n 4 twin run demo/study.toml -o demo/results   every run on four processes"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,12 +79,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     from solvers.finite_element import FiniteElementSolver
 
+    ranks = output.ranks
     try:
         with output.progress("simulating") as progress:
             outcome = run_study(
                 study,
                 patient,
-                FiniteElementSolver(),
+                FiniteElementSolver(comm=None if ranks is None else ranks.comm),
                 folder,
                 resume=arguments.resume,
                 threads=arguments.threads,
@@ -92,6 +96,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise TherapyTwinError(
             "Interrupted; the runs that were finished are kept, go on with --resume."
         ) from None
+    if ranks is not None and not ranks.leads:
+        return 0
     exported = export_xdmf(outcome.results, folder)
     if arguments.vtu is not None:
         for scenario in map(str, outcome.results["scenario"].values):

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NoReturn, Protocol
 
+from viz.cli.ranks import Ranks, ranks_of_mpirun
+
 __all__ = ["Output", "run_command"]
 
 
@@ -49,10 +51,14 @@ class Output:
         No progress and no remarks.
     stdout : file
         The real standard output; `sys.stdout` may lead elsewhere meanwhile.
+    ranks : Ranks or None
+        The processes that mpirun started with this one.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool, stdout: IO[str]) -> None:
-        self.as_json, self.quiet = as_json, quiet
+    def __init__(
+        self, *, as_json: bool, quiet: bool, stdout: IO[str], ranks: Ranks | None = None
+    ) -> None:
+        self.as_json, self.quiet, self.ranks = as_json, quiet, ranks
         self._stdout = stdout
 
     def say(self, text: str) -> None:
@@ -160,7 +166,26 @@ def _check_common(arguments: argparse.Namespace) -> None:
 
 
 def run_command(name: str, command: Any, argv: list[str]) -> int:
-    """Parse `argv` and run a command; every failure becomes one sentence and a status."""
+    """Parse `argv` and run a command; every failure becomes one sentence and a status.
+
+    Under mpirun the processes of a command that says ``ON_ALL_RANKS`` take part
+    together; of any other the first one runs it. Only the first one speaks.
+    """
+    from twin.errors import InvalidInput
+
+    try:
+        ranks = ranks_of_mpirun()
+    except InvalidInput as error:
+        return _fail(2, str(error), "--json" in argv, sys.stdout)
+    if ranks is None:
+        return _run(name, command, argv, None)
+    return ranks.run(
+        lambda: _run(name, command, argv, ranks),
+        together=getattr(command, "ON_ALL_RANKS", False),
+    )
+
+
+def _run(name: str, command: Any, argv: list[str], ranks: Ranks | None) -> int:
     as_json = "--json" in argv
     with _kept_clean(as_json) as stdout:
         try:
@@ -181,7 +206,7 @@ def run_command(name: str, command: Any, argv: list[str]) -> int:
         # Runs are spread over threads already; more threads inside each would only collide.
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, "1")
-        output = Output(as_json=as_json, quiet=arguments.quiet, stdout=stdout)
+        output = Output(as_json=as_json, quiet=arguments.quiet, stdout=stdout, ranks=ranks)
         try:
             return int(command.run(arguments, output))
         except KeyboardInterrupt:
