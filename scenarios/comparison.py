@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenarios import ranking
+from solvers import error_bars
 from twin.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -145,14 +146,34 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         rankings=ranking.rank(results),
         notes=[
             "Volumes are softened visible volumes; ± is the "
-            + str(results.attrs.get("numerical_error_rule", "two-mesh numerical error"))
+            + str(results.attrs.get("numerical_error_rule", "numerical error"))
             + ".",
+            *_orders(one),
             str(results.attrs.get("progression_rule", "")),
             str(results.attrs.get("organ_caveat", "")),
             ranking.RULE,
             str(results.attrs.get("research_use_only", "")),
         ],
     )
+
+
+def _orders(one: xr.Dataset) -> list[str]:
+    """Why arms have no error bar, in a sentence; nothing where all have one."""
+    if "observed_order" not in one:
+        return []
+    low, high = error_bars.ORDERS
+    found = [
+        f"{name!r} ({order:.2g})"
+        for name, order in zip(one["scenario"].values, one["observed_order"].values, strict=True)
+        if not error_bars.is_asymptotic(order)
+    ]
+    if not found:
+        return []
+    return [
+        f"Not asymptotic: the order observed over the three meshes is outside {low:g} to {high:g} "
+        f"for {', '.join(found)}, so that no error bar can be given; use a finer mesh "
+        "(cell_size in patient.toml)."
+    ]
 
 
 def _chosen_case(results: xr.Dataset, case: str | None) -> str:

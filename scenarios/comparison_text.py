@@ -15,15 +15,22 @@ from rich.text import Text
 if TYPE_CHECKING:
     from scenarios.comparison import Comparison
 
-__all__ = ["as_text", "days_text", "with_error"]
+__all__ = ["NOT_ASYMPTOTIC", "as_text", "days_text", "with_error"]
+
+#: What stands where there is no error bar.
+NOT_ASYMPTOTIC = "not asymptotic"
 
 
 def with_error(value: float, error: float) -> str:
-    """`value` with its error, to the digits that the error leaves.
+    """`value` with its error, to the digits that the error leaves, or that there is no error bar.
 
     >>> with_error(12.3456, 0.21), with_error(123.4, 5.0), with_error(0.0, 0.0)
     ('12.3 ± 0.2', '123 ± 5', '0.00 ± 0.00')
+    >>> with_error(12.3456, math.nan)
+    '12.3 (not asymptotic)'
     """
+    if math.isnan(error):
+        return f"{value:.1f} ({NOT_ASYMPTOTIC})"
     digits = 2 if error < 0.095 else 1 if error < 0.95 else 0
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
@@ -33,9 +40,13 @@ def days_text(day: float, horizon_day: float, error: float = 0.0) -> str:
 
     >>> days_text(123.4, 540.0, 2.2), days_text(123.4, 540.0), days_text(math.inf, 540.0)
     ('123 ± 2 d', '123 d', '> 540 d')
+    >>> days_text(123.4, 540.0, math.nan)
+    '123 d (not asymptotic)'
     """
     if not math.isfinite(day):
         return f"> {horizon_day:g} d"
+    if math.isnan(error):
+        return f"{day:.0f} d ({NOT_ASYMPTOTIC})"
     return f"{day:.0f} ± {error:.0f} d" if round(error) else f"{day:.0f} d"
 
 

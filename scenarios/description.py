@@ -63,7 +63,7 @@ def _front_warning(study: Study, twin: Twin) -> list[str]:
     return [
         f"The tumour's front, sqrt(D / rho) = {width:.2g} mm in {tissue} matter (case "
         f"{case_name!r}), is narrower than two elements of {edge:.2g} mm near the tumour: "
-        "volumes carry a numerical error, given beside each from a second mesh."
+        "volumes carry a numerical error, given beside each from two coarser meshes."
     ]
 
 

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios import organs
-from solvers import mesh_error
+from solvers import error_bars
+from solvers.error_bars import MeshEdges
+from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
+from twin.errors import InvalidInput
 from twin.results import (
     DENSITY_STEP,
     DOSE_STEP,
@@ -28,24 +31,20 @@ if TYPE_CHECKING:
     from scenarios.study import Study
     from twin.patient import Twin
 
-__all__ = ["Edges", "gather"]
+__all__ = ["MESHES", "gather"]
 
-_CURVES = ("tumour_volume", "tumour_volume_soft", "tumour_burden")
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """Mean edge lengths near the tumour of the two meshes, [mm]."""
-
-    fine_mm: float
-    coarse_mm: float
+#: What a scenario and case is run on: the study mesh, two coarser ones for the error in space,
+#: and the coarsest with every step halved for the error in time.
+MESHES = ("fine", "coarse", "coarsest", "halved steps")
+#: A run by scenario number, case number and one of `MESHES`; None where there is none.
+RunOf = Callable[[int, int, str], "xr.Dataset | None"]
 
 
 def gather(
     study: Study,
     twin: Twin,
-    run_of: Callable[[int, int, bool], xr.Dataset],
-    edges: Edges,
+    run_of: RunOf,
+    edges: MeshEdges,
 ) -> xr.Dataset:
     """Results of every scenario and case, by the result schema.
 
@@ -54,9 +53,9 @@ def gather(
     study : Study
     twin : Twin
     run_of : callable
-        The run of scenario number, case number, and whether on the fine mesh.
-        Densities are read from the first case on the fine mesh only.
-    edges : Edges
+        The run of a scenario number and case number on one of `MESHES`; "halved steps" may be
+        None. Densities are read from the first case on the fine mesh only.
+    edges : MeshEdges
 
     Returns
     -------
@@ -66,20 +65,16 @@ def gather(
     import xarray as xr
 
     scenarios, cases = len(study.scenarios), len(study.cases)
-    first = run_of(0, 0, True)
+    first = _required(run_of(0, 0, MESHES[0]))
+    arms = [[_arm(run_of, i, j, edges) for j in range(cases)] for i in range(scenarios)]
     levels = [str(name) for name in first["threshold"].values]
-    fine = _curves(run_of, scenarios, cases, fine=True)
-    coarse = _curves(run_of, scenarios, cases, fine=False)
 
     data: dict[str, Any] = {}
-    for name in _CURVES:
-        dims = ("scenario", "case", *first[name].dims)
-        data[name] = (dims, fine[name])
-        data[f"{name}_error"] = (
-            dims,
-            mesh_error.two_mesh_error(fine[name], coarse[name], edges.fine_mm, edges.coarse_mm),
-        )
-    data.update(_response(study, twin, fine, coarse, edges))
+    names = [name for curve in CURVES for name in (curve, f"{curve}_error")]
+    for name in (*names, "observed_order"):
+        values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
+        data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
+    data.update(_response(study, twin, arms, edges))
     data.update(_treatment(study, twin))
     data.update(_fields(run_of, scenarios))
     data["mesh"] = ((), np.int32(0))
@@ -107,49 +102,72 @@ def gather(
     return describe_variables(results)
 
 
-def _curves(
-    run_of: Callable[[int, int, bool], xr.Dataset], scenarios: int, cases: int, *, fine: bool
-) -> dict[str, NDArray[np.float64]]:
-    rows: dict[str, list[list[Any]]] = {name: [] for name in _CURVES}
-    for i in range(scenarios):
-        runs = [run_of(i, j, fine) for j in range(cases)]
-        for name in _CURVES:
-            rows[name].append([run[name].values for run in runs])
-    return {name: np.array(values, np.float64) for name, values in rows.items()}
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """The runs of one scenario and case, the one on the study mesh with its error bars."""
+
+    fine: xr.Dataset
+    coarse: xr.Dataset
+    coarsest: xr.Dataset
+    halved: xr.Dataset | None
 
 
-def _response(
-    study: Study,
-    twin: Twin,
-    fine: dict[str, NDArray[np.float64]],
-    coarse: dict[str, NDArray[np.float64]],
-    edges: Edges,
-) -> dict[str, Any]:
-    times = study.times
-    volume, coarse_volume = fine["tumour_volume_soft"], coarse["tumour_volume_soft"]
-    shape = volume.shape[:3]
-    least, day, reached, reached_coarse = (np.empty(shape) for _ in range(4))
+def _arm(run_of: RunOf, i: int, j: int, edges: MeshEdges) -> _Arm:
+    fine, coarse, coarsest = (_required(run_of(i, j, mesh)) for mesh in MESHES[:3])
+    halved = run_of(i, j, MESHES[3])
+    fine = fine.drop_vars(["tumour_density", "dose"], errors="ignore")
+    return _Arm(with_error_bars(edges, fine, coarse, coarsest, halved), coarse, coarsest, halved)
+
+
+def _required(run: xr.Dataset | None) -> xr.Dataset:
+    if run is None:
+        raise InvalidInput("A run of the study is missing; run the study again with --resume.")
+    return run
+
+
+def _response(study: Study, twin: Twin, arms: list[list[_Arm]], edges: MeshEdges) -> dict[str, Any]:
+    shape = len(arms), len(arms[0]), arms[0][0].fine.sizes["threshold"]
+    least, day, reached, error = (np.empty(shape) for _ in range(4))
     for i, scenario in enumerate(study.scenarios):
         start = study.assessed_from(scenario, twin)
-        for place in np.ndindex(shape[1:]):
-            curve = volume[(i, *place)]
-            lowest = response.nadir(times, curve, start_day=start)
-            least[(i, *place)], day[(i, *place)] = lowest.volume_mm3, lowest.day
-            reached[(i, *place)] = response.time_to_progression(times, curve, start_day=start)
-            reached_coarse[(i, *place)] = response.time_to_progression(
-                times, coarse_volume[(i, *place)], start_day=start
-            )
+        for j, arm in enumerate(arms[i]):
+            for k in range(shape[2]):
+                curve = arm.fine["tumour_volume_soft"].values[k]
+                lowest = response.nadir(study.times, curve, start_day=start)
+                least[i, j, k], day[i, j, k] = lowest.volume_mm3, lowest.day
+                reached[i, j, k] = response.time_to_progression(study.times, curve, start_day=start)
+                error[i, j, k] = _progression_error(study, arm, k, start, edges)
     dims = ("scenario", "case", "threshold")
-    end = study.days
-    error = mesh_error.two_mesh_error(
-        np.minimum(reached, end), np.minimum(reached_coarse, end), edges.fine_mm, edges.coarse_mm
-    )
     return {
         "nadir_volume_soft": (dims, least),
         "nadir_day": (dims, day),
         "time_to_progression": (dims, reached),
         "time_to_progression_error": (dims, error),
     }
+
+
+def _progression_error(
+    study: Study, arm: _Arm, threshold: int, start: float, edges: MeshEdges
+) -> float:
+    """Error bar of the time to progression, [day]; beyond the horizon counts as the horizon."""
+    if not error_bars.is_asymptotic(arm.fine["observed_order"].values):
+        return math.nan
+    checks = error_bars.check_times(study.times)
+    checked = study.times[checks]
+
+    def progression(run: xr.Dataset, times: NDArray[np.float64], at: Any = slice(None)) -> float:
+        curve = run["tumour_volume_soft"].values[threshold][at]
+        return min(response.time_to_progression(times, curve, start_day=start), study.days)
+
+    fine, coarse = (progression(run, study.times) for run in (arm.fine, arm.coarse))
+    # At the times of checks, so that sampling is the same on both sides.
+    seen, coarsest = progression(arm.fine, checked, checks), progression(arm.coarsest, checked)
+    space = max(
+        float(error_bars.space_error(fine, coarse, fine, edges)),
+        float(error_bars.space_error(seen, seen, coarsest, edges)),
+    )
+    halved = coarsest if arm.halved is None else progression(arm.halved, checked)
+    return error_bars.SAFETY * (space + 4.0 / 3.0 * abs(halved - coarsest))
 
 
 def _treatment(study: Study, twin: Twin) -> dict[str, Any]:
@@ -175,8 +193,8 @@ def _treatment(study: Study, twin: Twin) -> dict[str, Any]:
     }
 
 
-def _fields(run_of: Callable[[int, int, bool], xr.Dataset], scenarios: int) -> dict[str, Any]:
-    runs = [run_of(i, 0, True) for i in range(scenarios)]
+def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
+    runs = [_required(run_of(i, 0, MESHES[0])) for i in range(scenarios)]
     density = np.empty((scenarios, *runs[0]["tumour_density"].shape), np.float32)
     for i, run in enumerate(runs):
         density[i] = rounded_to_step(run["tumour_density"].values, DENSITY_STEP)
@@ -194,7 +212,7 @@ def _fields(run_of: Callable[[int, int, bool], xr.Dataset], scenarios: int) -> d
     return found
 
 
-def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: Edges) -> dict[str, Any]:
+def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dict[str, Any]:
     return {
         "title": study.name,
         "research_use_only": RESEARCH_USE_ONLY,
@@ -214,7 +232,8 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: Edges) -> dict[st
         ),
         "edge_near_tumour_mm": edges.fine_mm,
         "coarse_edge_near_tumour_mm": edges.coarse_mm,
-        "numerical_error_rule": mesh_error.RULE,
+        "coarsest_edge_near_tumour_mm": edges.coarsest_mm,
+        "numerical_error_rule": error_bars.RULE,
         "progression_rule": response.PROGRESSION_RULE,
         "organ_caveat": organs.CAVEAT,
     }

@@ -19,8 +19,9 @@ __all__ = ["RULE", "Endpoint", "Ranking", "default_endpoints", "rank", "rank_val
 RULE = (
     "An arm is ahead of another for an endpoint if it is better in every case by more than the "
     "numerical errors of both together; otherwise the two are tied (the difference lies below the "
-    "numerical error, or the cases disagree about its sign). An arm's rank is one more than the "
-    "number of arms that are ahead of it."
+    "numerical error, or the cases disagree about its sign). Nothing is ahead of, or behind, an "
+    "arm whose numerical error is not known in a case (not asymptotic). An arm's rank is one more "
+    "than the number of arms that are ahead of it."
 )
 
 
@@ -48,7 +49,10 @@ class Endpoint:
     larger_is_better: bool = False
 
     def values(self, results: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Value and numerical error, shape (scenario, case); infinite times at the horizon."""
+        """Value and numerical error, shape (scenario, case); infinite times at the horizon.
+
+        An error that is not known is infinite.
+        """
         found = []
         for name in (self.variable, f"{self.variable}_error"):
             array = results[name]
@@ -60,7 +64,7 @@ class Endpoint:
         value, error = found
         if self.variable == "time_to_progression":
             value = np.minimum(value, float(results["time"].values[-1]))
-        return value, error
+        return value, np.where(np.isnan(error), np.inf, error)
 
 
 def default_endpoints(results: xr.Dataset) -> list[Endpoint]:

@@ -1,4 +1,4 @@
-"""Running a study: every scenario and case on two meshes, in memory or in a results folder."""
+"""Running a study: every scenario and case on three meshes, in memory or in a results folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenarios.gather import Edges, gather
+from scenarios.gather import MESHES, gather
 from scenarios.results_folder import ResultsFolder
 from scenarios.stores import Keeping, Memory, Store
 from scenarios.study import Study
 from scenarios.together import crew_of
-from solvers.mesh_error import edge_near_tumour, two_mesh_error
+from solvers.error_bars import MeshEdges, check_times
+from solvers.halved_steps import with_halved_steps
+from solvers.mesh_error import edges_of
 from twin.errors import InvalidInput
 from twin.protocol import Save
 from twin.results import open_results
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Plan", "plan", "run_in_memory", "run_study"]
 
 #: Raised by hand when what a run keeps changes; part of every run's hash.
-RUN_FORMAT = 1
+RUN_FORMAT = 2
 #: What every run has in common and the study's dataset holds once.
 _LEFT_OUT = ("cells", "cell_label", "mesh", "node_x", "node_y", "node_z")
 
@@ -45,7 +47,9 @@ class _Job:
     label: str
     twin: Twin
     regimen: Regimen
-    fine: bool
+    solver: Solver
+    times: tuple[float, ...]
+    fields: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,16 @@ class Plan:
 
     Parameters
     ----------
-    hash_of : mapping of (scenario number, case number, fine mesh) to str
+    hash_of : mapping of (scenario number, case number, one of `MESHES`) to str
     jobs : mapping of str to job
         By hash; arms with the same regimen share their runs.
-    edges : Edges
+    edges : MeshEdges
     study_hash : str
     """
 
-    hash_of: Mapping[tuple[int, int, bool], str]
+    hash_of: Mapping[tuple[int, int, str], str]
     jobs: Mapping[str, _Job]
-    edges: Edges
+    edges: MeshEdges
     study_hash: str
 
 
@@ -97,38 +101,49 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     solver's options with its numerics version; no names, paths or dates of the run.
     """
     study.check(twin)
-    coarse_twin = twin.on_coarse_mesh()
-    edges = Edges(edge_near_tumour(twin), edge_near_tumour(coarse_twin))
-    two_mesh_error(0.0, 0.0, edges.fine_mm, edges.coarse_mm)  # refuses meshes of one size
-    options = _options(solver)
-    content = {True: twin.content_hash, False: coarse_twin.content_hash}
-    hash_of: dict[tuple[int, int, bool], str] = {}
+    edges = edges_of(twin)  # refuses meshes of one size
+    hash_of: dict[tuple[int, int, str], str] = {}
     jobs: dict[str, _Job] = {}
-    for fine in (True, False):
+    for mesh, on_mesh, by in _kinds(twin, solver):
+        content, options, first = on_mesh.content_hash, _options(by), mesh == MESHES[0]
+        checks_only = mesh in MESHES[2:]
+        times = study.times[check_times(study.times)] if checks_only else study.times
+        fields = study.field_times.tolist() if first else []
         for j, case in enumerate(study.cases):
             parameters = case.parameters(twin.parameters)
-            patient = (twin if fine else coarse_twin).replace(parameters=parameters)
+            patient = on_mesh.replace(parameters=parameters)
             values = {name: parameters.value(name) for name in parameters}
             for i, scenario in enumerate(study.scenarios):
                 key = sha256_of(
                     {
                         "run_format": RUN_FORMAT,
-                        "twin": content[fine],
-                        "fine": fine,
+                        "twin": content,
+                        "mesh": mesh,
                         "parameters": values,
                         "regimen": scenario.regimen.as_dict(),
-                        "times": study.times.tolist(),
-                        "fields": study.field_times.tolist() if fine else [],
+                        "times": times.tolist(),
+                        "fields": fields,
                         "solver": options,
                     }
                 )
-                hash_of[(i, j, fine)] = key
-                label = f"{scenario.name}, {case.name}" + ("" if fine else ", second mesh")
-                jobs.setdefault(key, _Job(key, label, patient, scenario.regimen, fine))
+                hash_of[(i, j, mesh)] = key
+                label = f"{scenario.name}, {case.name}" + ("" if first else f", {mesh}")
+                job = _Job(
+                    key, label, patient, scenario.regimen, by, tuple(times.tolist()), tuple(fields)
+                )
+                jobs.setdefault(key, job)
     resolved = study.as_dict(twin)
     resolved.pop("warnings")
     study_hash = sha256_of(resolved, [hash_of[key] for key in sorted(hash_of)])
     return Plan(hash_of, jobs, edges, study_hash)
+
+
+def _kinds(twin: Twin, solver: Solver) -> list[tuple[str, Twin, Solver]]:
+    """What every scenario and case is run on, and by what, the study mesh first."""
+    coarsest, halved = twin.on_coarsest_mesh(), with_halved_steps(solver)
+    on_meshes = zip(MESHES, (twin, twin.on_coarse_mesh(), coarsest), strict=False)
+    found = [(mesh, on_mesh, solver) for mesh, on_mesh in on_meshes]
+    return found if halved is None else [*found, (MESHES[3], coarsest, halved)]
 
 
 def _options(solver: Solver) -> dict[str, Any]:
@@ -148,13 +163,14 @@ def run_in_memory(
     planned = plan(study, twin, solver)
     store, together = Memory(), crew_of(solver) is not None
     announce = (lambda number: None) if together else None
-    _run_jobs(study, planned, solver, store, threads=threads, progress=progress, announce=announce)
+    _run_jobs(planned, store, threads=threads, progress=progress, announce=announce)
     return _gathered(study, twin, planned, store)
 
 
 def _gathered(study: Study, twin: Twin, planned: Plan, store: Store) -> xr.Dataset:
-    def run_of(i: int, j: int, fine: bool) -> xr.Dataset:
-        return store.get(planned.hash_of[(i, j, fine)])
+    def run_of(i: int, j: int, mesh: str) -> xr.Dataset | None:
+        key = planned.hash_of.get((i, j, mesh))
+        return None if key is None else store.get(key)
 
     return gather(study, twin, run_of, planned.edges)
 
@@ -196,11 +212,11 @@ def run_study(
     planned, crew = plan(study, twin, solver), crew_of(solver)
     if crew is not None and not crew.leads:
         jobs = list(planned.jobs.values())
-        said = crew.follow(lambda number: _solve(study, solver, jobs[number], None))
+        said = crew.follow(lambda number: _solve(jobs[number], None))
         return Outcome(open_results(folder), *said)
     try:
         outcome = _run_in_folder(
-            study, twin, solver, planned, folder, resume, threads, progress, patient,
+            study, twin, planned, folder, resume, threads, progress, patient,
             None if crew is None else crew.announce,
         )  # fmt: skip
     except BaseException:
@@ -215,7 +231,6 @@ def run_study(
 def _run_in_folder(
     study: Study,
     twin: Twin,
-    solver: Solver,
     planned: Plan,
     folder: str | Path,
     resume: bool,
@@ -240,11 +255,9 @@ def _run_in_folder(
             return Outcome(open_results(folder), 0, len(planned.jobs), True)
         place.begin(_study_record(study, twin, planned, patient))
         reused = len(place.done() & set(planned.jobs))
-        first_case = {planned.hash_of[(i, 0, True)] for i in range(len(study.scenarios))}
+        first_case = {planned.hash_of[(i, 0, MESHES[0])] for i in range(len(study.scenarios))}
         store = Keeping(place, first_case)
-        _run_jobs(
-            study, planned, solver, store, threads=threads, progress=progress, announce=announce
-        )
+        _run_jobs(planned, store, threads=threads, progress=progress, announce=announce)
         results = _gathered(study, twin, planned, store)
         place.finish(results)
     return Outcome(open_results(folder), len(planned.jobs) - reused, reused, False)
@@ -261,10 +274,12 @@ def _study_record(study: Study, twin: Twin, planned: Plan, patient: str) -> dict
             {
                 "scenario": study.scenarios[i].name,
                 "case": study.cases[j].name,
-                "mesh": "fine" if fine else "coarse",
-                "hash": planned.hash_of[(i, j, fine)],
+                "mesh": mesh,
+                "hash": planned.hash_of[(i, j, mesh)],
             }
-            for i, j, fine in sorted(planned.hash_of, key=lambda key: (not key[2], key[0], key[1]))
+            for i, j, mesh in sorted(
+                planned.hash_of, key=lambda key: (MESHES.index(key[2]), key[0], key[1])
+            )
         ],
     }
 
@@ -300,24 +315,21 @@ class _Meter:
 
 
 def _alternating(jobs: Iterable[_Job]) -> list[_Job]:
-    """Fine and coarse jobs in turn, so that neither mesh's preparation holds up all threads."""
-    fine: list[_Job] = []
-    coarse: list[_Job] = []
+    """Jobs on the meshes in turn, so that no mesh's preparation holds up all threads."""
+    on_mesh: dict[int, list[_Job]] = {}
     for job in jobs:
-        (fine if job.fine else coarse).append(job)
-    pairs = itertools.zip_longest(fine, coarse)
-    return [job for pair in pairs for job in pair if job is not None]
+        on_mesh.setdefault(len(job.twin.mesh.points), []).append(job)
+    rounds = itertools.zip_longest(*on_mesh.values())
+    return [job for one in rounds for job in one if job is not None]
 
 
-def _solve(study: Study, solver: Solver, job: _Job, progress: Progress | None) -> xr.Dataset:
-    save = Save(fields_at=tuple(study.field_times) if job.fine else ())
-    return solver.solve(job.twin, job.regimen, study.times.tolist(), save=save, progress=progress)
+def _solve(job: _Job, progress: Progress | None) -> xr.Dataset:
+    save = Save(fields_at=job.fields)
+    return job.solver.solve(job.twin, job.regimen, job.times, save=save, progress=progress)
 
 
 def _run_jobs(
-    study: Study,
     planned: Plan,
-    solver: Solver,
     store: Store,
     *,
     threads: int,
@@ -333,7 +345,7 @@ def _run_jobs(
     def run(job: _Job) -> None:
         report = meter.of(job)
         report(0.0, job.label)
-        dataset = _solve(study, solver, job, report)
+        dataset = _solve(job, report)
         kept = [name for name in _LEFT_OUT if name in dataset.variables]
         store.put(job.hash, dataset.drop_vars(kept))
         report(1.0, job.label)

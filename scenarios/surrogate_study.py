@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,14 @@ def what_if_rows(
     high: NDArray[np.float64],
     reference: NDArray[np.float64] | None,
 ) -> list[dict[str, Any]]:
-    """One row a threshold and day, volumes in [ml] with the ends of their interval."""
+    """One row a threshold and day, volumes in [ml] with the ends of their interval.
+
+    Ends that are not numbers (a solver's run that is not asymptotic) are None.
+    """
+
+    def end(value: float) -> float | None:
+        return None if math.isnan(value) else round(float(value) / 1e3, 3)
+
     rows = []
     for k, threshold in enumerate(("t1gd", "flair")):
         for j, day in enumerate(days):
@@ -73,8 +81,8 @@ def what_if_rows(
                 "threshold": threshold,
                 "day": float(day),
                 "volume_ml": round(float(soft[k, j]) / 1e3, 3),
-                "low_ml": round(float(low[k, j]) / 1e3, 3),
-                "high_ml": round(float(high[k, j]) / 1e3, 3),
+                "low_ml": end(low[k, j]),
+                "high_ml": end(high[k, j]),
             }
             if reference is not None:
                 row["reference_ml"] = round(float(reference[k, j]) / 1e3, 3)
@@ -89,7 +97,8 @@ def what_if_text(rows: Sequence[Mapping[str, Any]], interval: str) -> str:
     lines = [head + ("unchanged" if has_reference else "")]
     names = {"t1gd": "T1Gd", "flair": "FLAIR"}
     for row in rows:
-        span = f"{row['low_ml']:.1f} to {row['high_ml']:.1f} ml"
+        known = row["low_ml"] is not None and row["high_ml"] is not None
+        span = f"{row['low_ml']:.1f} to {row['high_ml']:.1f} ml" if known else "not asymptotic"
         seen, volume = names[row["threshold"]], row["volume_ml"]
         line = f"  {seen:<11}{row['day']:>6g}{volume:>8.1f} ml   {span:<20}"
         lines.append(line + (f"{row['reference_ml']:.1f} ml" if has_reference else ""))

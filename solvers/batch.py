@@ -33,6 +33,7 @@ from solvers.treatment import NO_DRUG, Treatment
 from solvers.volumes import softened_table
 from twin.errors import InvalidInput, NotConverged
 from twin.events import Fraction, Schedule
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 from twin.protocol import Progress, checked_times
@@ -108,7 +109,7 @@ def solve_batch(
     Raises
     ------
     InvalidInput
-        A resection, or diffusivities of different ratio.
+        A resection, diffusivities of different ratio, or another model than the default one.
     NotConverged
         A density left its bounds.
     """
@@ -116,6 +117,11 @@ def solve_batch(
     fields = checked_times(fields_at, what="Field times")
     if not np.isin(fields, wanted).all():
         raise InvalidInput("Every field time of a batch must be one of its output times.")
+    if twin.model != ModelChoice():
+        raise InvalidInput(
+            f"A batch knows logistic growth with migration by tissue, not {twin.model.describe()}; "
+            "solve such runs with TorchSolver.solve_many, or one by one."
+        )
     prepared = prepare(twin)
     first = requests[0].parameters
     ratio = first.value("diffusivity_grey") / first.value("diffusivity_white")

@@ -128,7 +128,7 @@ class ElasticBody:
         matrix = elastic_matrix(mesh, self.gradient, self.first_lame, self.shear, held)
         self.free, self._fixed_columns, upper = matrix.free, matrix.fixed_columns, matrix.upper
         system = symmetric_matrix(upper.indptr, upper.indices, upper.data)
-        self._groups = RigidGroups(system, upper, mesh.points[self.free])
+        self._groups = RigidGroups(upper, mesh.points[self.free])
         self._solver = ConjugateGradients(system, self._groups)
         self._load = self._load_map()
         self._one_at_a_time = threading.Lock()

@@ -69,6 +69,7 @@ def element_diffusivity(
     *,
     displacement: NDArray[np.float64] | None = None,
     fractions: TissueFractions | None = None,
+    coarser: int = 0,
 ) -> NDArray[np.float64]:
     """Mean diffusivity of each element, [mm2/day], shape (cell,).
 
@@ -84,6 +85,8 @@ def element_diffusivity(
         Of the tissue; zeros are not the same as None (see `TissueFractions.fractions`).
     fractions : TissueFractions or None
         Of this twin, where they are at hand; else they are made.
+    coarser : int
+        As in `TissueFractions.fractions`.
     """
     grey, white = (parameters.value(f"diffusivity_{name}") for name in ("grey", "white"))
     mesh = twin.mesh
@@ -91,7 +94,7 @@ def element_diffusivity(
         value = np.where(mesh.cells_labelled("grey_matter"), grey, white)
     else:
         parts = TissueFractions.of(twin) if fractions is None else fractions
-        value = mixed_diffusivity(parts.fractions(displacement), grey, white)
+        value = mixed_diffusivity(parts.fractions(displacement, coarser=coarser), grey, white)
         value = np.where(mesh.cells_labelled(*_AS_WHITE), white, value)
     return np.where(mesh.cells_labelled(*NO_MIGRATION), 0.0, value)
 

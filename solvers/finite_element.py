@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from solvers.march import March, Stepping
-from solvers.mesh_error import with_two_mesh_error
+from solvers.memory_need import check_memory, memory_of_run
 from solvers.models import Model, compose
 from solvers.output import Recorder
 from solvers.prepared import Prepared, prepare
@@ -25,7 +25,7 @@ __all__ = ["NUMERICS_VERSION", "FiniteElementSolver"]
 
 _Made = TypeVar("_Made")
 #: Raised by hand whenever a change alters results; part of every run's hash.
-NUMERICS_VERSION = 3
+NUMERICS_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +63,17 @@ class FiniteElementSolver:
     comm: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        Stepping(self.step_day, self.tolerance)  # refuses what cannot work
+        self.stepping()  # refuses what cannot work
         if self.comm is not None and not hasattr(self.comm, "Get_size"):
             raise InvalidInput(
                 f"The communicator is a {type(self.comm).__name__}; give one of mpi4py, or None."
             )
         if self.profile not in ("settled", "step"):
             raise InvalidInput(f"The profile is {self.profile!r}; it may be 'settled' or 'step'.")
+
+    def stepping(self) -> Stepping:
+        """How its runs step."""
+        return Stepping(self.step_day, self.tolerance)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -97,6 +101,7 @@ class FiniteElementSolver:
         save: Save | None = None,
         start: State | None = None,
         error_bars: bool = False,
+        extrapolate: bool = False,
         progress: Progress | None = None,
     ) -> xr.Dataset:
         """One run by the result schema.
@@ -113,7 +118,10 @@ class FiniteElementSolver:
         start : State, optional
             Go on from here, as `state` gave it; `times` begin no earlier.
         error_bars : bool
-            Run the coarse mesh as well and add `tumour_volume_error` (two-mesh).
+            Run the two coarser meshes as well, and half the steps, from day 0, and add
+            `tumour_volume_error` and the like (`solvers.error_bars`).
+        extrapolate : bool
+            With the error bars, add the volumes extrapolated from the two finest meshes.
         progress : callable, optional
 
         Raises
@@ -123,6 +131,11 @@ class FiniteElementSolver:
         NotConverged
             The density left its bounds.
         """
+        if extrapolate and not error_bars:
+            raise InvalidInput(
+                "Volumes are extrapolated from the meshes of the error bars; ask for "
+                "error_bars=True as well."
+            )
         save = Save() if save is None else save
         wanted = checked_times(times, what="Output times")
         fields = checked_times(save.fields_at, what="Field times")
@@ -135,6 +148,7 @@ class FiniteElementSolver:
         outputs = np.union1d(wanted, fields)
 
         def set_up() -> tuple[March, Recorder]:
+            self._check_memory(twin, len(fields), save, error_bars)
             march = self._march(twin, regimen, start)
             return march, Recorder(march.prepared, twin, march.model, save, wanted, fields)
 
@@ -146,10 +160,11 @@ class FiniteElementSolver:
         dose = Treatment(prepare(twin), regimen, twin.parameters).total_dose()
         dataset = recorder.dataset(regimen, self.options(), dose)
         if error_bars:
-            coarse = self.solve(
-                twin.on_coarse_mesh(), regimen, times, save=replace(save, fields_at=())
+            from solvers.halved_steps import solve_with_error_bars
+
+            dataset = solve_with_error_bars(
+                self, twin, regimen, dataset, save, extrapolate=extrapolate
             )
-            dataset = with_two_mesh_error(twin, dataset, coarse)
         return dataset
 
     def state(
@@ -168,6 +183,20 @@ class FiniteElementSolver:
         march.to_day(day)
         return march.state()
 
+    def _check_memory(self, twin: Twin, fields: int, save: Save, error_bars: bool) -> None:
+        """Refuse a run that this machine cannot hold, before it begins."""
+        model = compose(twin.model) if self.model is None else self.model
+        need = memory_of_run(
+            len(twin.mesh.points),
+            len(twin.mesh.cells),
+            fields,
+            meshes=2 if error_bars else 1,
+            species=len(model.names),
+            fields=1 + len(save.species or ()),
+            voxels=twin.tissues.size,
+        )
+        check_memory(need, "This run")
+
     def _march(self, twin: Twin, regimen: Regimen, start: State | None) -> March:
         prepared, share = self._share_of(twin)
         return March(
@@ -176,7 +205,7 @@ class FiniteElementSolver:
             regimen,
             start,
             model=compose(twin.model) if self.model is None else self.model,
-            stepping=Stepping(self.step_day, self.tolerance),
+            stepping=self.stepping(),
             profile=self.profile,
             clip=self.clip,
             share=share,

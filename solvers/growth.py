@@ -20,7 +20,7 @@ from solvers.legendre import legendre_step
 from solvers.models.composition import compose
 from solvers.models.generated import pointwise_step
 from solvers.models.model import Model
-from solvers.operators import DiffusionMatrix
+from solvers.moving_operator import Operator
 from solvers.shares import ALONE, Share
 from twin.errors import InvalidInput, NotConverged
 from twin.model_choice import ModelChoice
@@ -98,7 +98,7 @@ class Growth:
 
     def step(
         self,
-        diffusion: DiffusionMatrix,
+        diffusion: Operator,
         tau: float,
         kill_first: ArrayLike = 0.0,
         kill_second: ArrayLike = 0.0,
@@ -107,7 +107,7 @@ class Growth:
 
         Parameters
         ----------
-        diffusion : DiffusionMatrix
+        diffusion : Operator
         tau : float, [day]
         kill_first, kill_second : float or sequence of float, [1/day]
             The drug's mean kill rates in equal parts of the two halves.
@@ -130,7 +130,7 @@ class Growth:
             )  # fmt: skip
             self.state, self._other = self._other, self.state
 
-    def diffuse(self, diffusion: DiffusionMatrix, tau: float, state: NDArray[np.float64]) -> None:
+    def diffuse(self, diffusion: Operator, tau: float, state: NDArray[np.float64]) -> None:
         """Migration of the mobile species of `state` over `tau` [day], in place."""
         if diffusion.largest_eigenvalue == 0.0:
             return
@@ -152,7 +152,7 @@ class Growth:
         self._work = [start, *work]
 
     def slope(
-        self, diffusion: DiffusionMatrix, state: NDArray[np.float64] | None = None
+        self, diffusion: Operator, state: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Rate of change of a state (its own if None) without a drug, [1/day], of its shape.
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from solvers.growth import Growth, sum_of
 from solvers.kernels import cubic
+from solvers.mass_effect import UPDATE_STEPS, MassEffect
 from solvers.models import Model
+from solvers.moving_operator import Operator
 from solvers.prepared import Prepared
 from solvers.shares import ALONE, Share
 from solvers.stepping import plan_steps
@@ -39,10 +41,13 @@ class Stepping:
         Spacing of the grid (the longest step, with a tolerance); None for `automatic_step`.
     tolerance : float or None, [1]
         Error in time of the visible volume, relative, that 100 days may add; None for fixed steps.
+    halved : bool
+        Take every step, and every side step to an output, as two of half the length.
     """
 
     step_day: float | None = None
     tolerance: float | None = None
+    halved: bool = False
 
     def __post_init__(self) -> None:
         if self.step_day is not None and not 0.0 < self.step_day <= 30.0:
@@ -169,15 +174,39 @@ class March:
         self._trial = self.step_day if start is None or start.step_day is None else start.step_day
         state = _first_state(prepared, twin, model, start, profile, share)
         self.growth = Growth(model, values, state, share)
+        self.mass_effect = self._mass_effect(twin, start)
         self._use_operators()
+        if self.mass_effect is not None:
+            self.mass_effect.update(self.day, self._visible())
         if start is None:
             for event in self.treatment.schedule.events:
                 if event.day == 0.0:
                     self._apply(event)
 
+    def _mass_effect(self, twin: Twin, start: State | None) -> MassEffect | None:
+        if not twin.model.mass_effect:
+            return None
+        if self.share is not ALONE:
+            raise InvalidInput(
+                "Mass effect runs on one rank only; start it without mpirun, or set "
+                "mass_effect = false in [model]."
+            )
+        every = UPDATE_STEPS * self.step_day * (0.5 if self.stepping.halved else 1.0)
+        memory = None if start is None else start.memory
+        return MassEffect(self.prepared, self.parameters, every, memory)
+
+    def _visible(self) -> NDArray[np.float64]:
+        return self.growth.total(self.model.visible)
+
     def _use_operators(self) -> None:
-        self.diffusion = self.prepared.diffusion(self.parameters, self.removed, clip=self._clip)
-        self.mass: NDArray[np.float64] = self.diffusion.mass
+        self._diffusion = self.prepared.diffusion(self.parameters, self.removed, clip=self._clip)
+        self.mass: NDArray[np.float64] = self._diffusion.mass
+        if self.mass_effect is not None:
+            self.mass_effect.after(self.removed)
+
+    def _operator(self, day: float) -> Operator:
+        """The operator of diffusion on a day."""
+        return self._diffusion if self.mass_effect is None else self.mass_effect.operator(day)
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, Fraction):
@@ -187,9 +216,15 @@ class March:
             self._use_operators()
             self.growth.remove(self.mass == 0.0)
             self._smooth_from = event.day + 1.0
+            if self.mass_effect is not None:
+                self.mass_effect.begin_again(event.day, self._visible())
 
     def _advance(self, begin: float, end: float) -> None:
-        self.growth.step(self.diffusion, end - begin, *self.treatment.kills(begin, end))
+        middle = 0.5 * (begin + end)
+        halves = ((begin, middle), (middle, end))
+        for first, last in halves if self.stepping.halved else ((begin, end),):
+            operator = self._operator(0.5 * (first + last))
+            self.growth.step(operator, last - first, *self.treatment.kills(first, last))
 
     def to_day(self, day: float) -> None:
         """Step on to the last grid point that is not after `day`."""
@@ -228,6 +263,8 @@ class March:
         """Take the steps to `end`; after each, where it began and the state there."""
         while self.day < end:
             begin, before = self.day, self.growth.state.copy()
+            if self.mass_effect is not None:
+                self.mass_effect.update(begin, self._visible())
             if self.stepping.tolerance is None:
                 self._advance(begin, end)
                 self.day = end
@@ -278,8 +315,8 @@ class March:
             after = self.growth.state
             day, slope = self._slope
             if day != begin or slope is None:
-                slope = self.growth.slope(self.diffusion, before)
-            slopes = slope, self.growth.slope(self.diffusion)
+                slope = self.growth.slope(self._operator(begin), before)
+            slopes = slope, self.growth.slope(self._operator(self.day))
             self._slope = (self.day, slopes[1])
             interval = _Interval(begin, self.day, (before, after), slopes)
             for day in inside:
@@ -302,7 +339,8 @@ class March:
         """All that is needed to go on."""
         species = {name: self.share.whole(values) for name, values in self.growth.species().items()}
         trial = None if self.stepping.tolerance is None else self._trial
-        return State(self.day, species, self.removed, step_day=trial)
+        memory = None if self.mass_effect is None else self.mass_effect.memory()
+        return State(self.day, species, self.removed, step_day=trial, memory=memory)
 
 
 def _first_state(

@@ -1,14 +1,15 @@
-"""Numerical error of a result, from the same run on a second, coarser mesh."""
+"""Numerical error of a result, from the same run on two coarser meshes and with half the steps."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from solvers import error_bars
+from solvers.error_bars import MeshEdges
 from twin.errors import InvalidInput
 from twin.results import describe_variables
 
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
     from twin.patient import Twin
 
 __all__ = [
+    "CURVES",
     "NEAR_TUMOUR_MM",
-    "RULE",
+    "ORDERED",
     "edge_near_tumour",
-    "two_mesh_error",
-    "with_two_mesh_error",
+    "edges_of",
+    "with_error_bars",
 ]
 
+#: Curves that carry an error bar, and those of them from which the order is observed.
+CURVES = ("tumour_volume", "tumour_volume_soft", "tumour_burden")
+ORDERED = ("tumour_volume", "tumour_volume_soft")
 #: Elements whose centre lies this near to the tumour's abnormality count as near it [mm].
 NEAR_TUMOUR_MM = 10.0
 _EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
-RULE = (
-    "numerical error: |fine - coarse| / ((H/h)^2 - 1), with the mean edge lengths h, H of the two "
-    "meshes within 10 mm of the tumour; the lumped linear elements are of second order"
-)
 
 
 def edge_near_tumour(twin: Twin) -> float:
@@ -64,49 +65,68 @@ def edge_near_tumour(twin: Twin) -> float:
     return float(np.mean(lengths))
 
 
-def two_mesh_error(
-    fine: ArrayLike, coarse: ArrayLike, fine_edge_mm: float, coarse_edge_mm: float
-) -> NDArray[np.float64]:
-    """Error of `fine` by Richardson's rule for a method of second order, same unit and shape.
+def edges_of(twin: Twin) -> MeshEdges:
+    """Mean edge lengths near the tumour of the three meshes, [mm].
 
-    |fine - coarse| / ((H/h)^2 - 1): Richardson 1911, Phil Trans R Soc A 210:307,
-    doi 10.1098/rsta.1911.0009; as an error bar Roache 1994, J Fluids Eng 116:405,
-    doi 10.1115/1.2910291 (there with a further factor of safety, here without).
-
-    Parameters
-    ----------
-    fine, coarse : array_like
-        The same result on the two meshes.
-    fine_edge_mm, coarse_edge_mm : float, [mm]
-        Mean edge lengths h and H.
-
-    Examples
-    --------
-    >>> float(two_mesh_error(101.0, 104.0, 1.0, 2.0))
-    1.0
+    Raises
+    ------
+    InvalidInput
+        The meshes are not each coarser than the one before.
     """
-    if not 0.0 < 1.1 * fine_edge_mm <= coarse_edge_mm < np.inf:
-        raise InvalidInput(
-            f"The second mesh has edges of {coarse_edge_mm:.3g} mm near the tumour and the first "
-            f"of {fine_edge_mm:.3g} mm; an error needs a second mesh at least 1.1 times coarser."
-        )
-    ratio = (coarse_edge_mm / fine_edge_mm) ** 2 - 1.0
-    return np.abs(np.asarray(fine, np.float64) - np.asarray(coarse, np.float64)) / ratio
+    meshes = twin, twin.on_coarse_mesh(), twin.on_coarsest_mesh()
+    return MeshEdges(*(edge_near_tumour(one) for one in meshes))
 
 
-def with_two_mesh_error(twin: Twin, fine: xr.Dataset, coarse: xr.Dataset) -> xr.Dataset:
-    """`fine` with the numerical error of its volumes, from the same run on the coarse mesh.
+def with_error_bars(
+    edges: MeshEdges,
+    fine: xr.Dataset,
+    coarse: xr.Dataset,
+    coarsest: xr.Dataset,
+    halved: xr.Dataset | None,
+    *,
+    extrapolate: bool = False,
+) -> xr.Dataset:
+    """`fine` with the numerical error of its volumes and burden, and the order it rests on.
 
     Parameters
     ----------
-    twin : Twin
-        On its fine mesh.
+    edges : MeshEdges
     fine, coarse : Dataset
-        One run on `twin` and on `twin.on_coarse_mesh()`.
+        One run on the study mesh and on the coarse one.
+    coarsest, halved : Dataset
+        The same at `check_times` on the coarsest mesh, and with half the steps (None for a
+        solver that does not step).
+    extrapolate : bool
+        Add the volumes extrapolated from the two finest meshes.
+
+    Returns
+    -------
+    Dataset
+        With ``<name>_error`` of every curve and ``observed_order``; the errors (and what is
+        extrapolated) are not numbers where the order is outside `error_bars.ORDERS`.
     """
-    edges = edge_near_tumour(twin), edge_near_tumour(twin.on_coarse_mesh())
-    found = {
-        f"{name}_error": (fine[name].dims, two_mesh_error(fine[name], coarse[name], *edges))
-        for name in ("tumour_volume", "tumour_volume_soft", "tumour_burden")
-    }
+    times = fine["time"].values
+    checked = error_bars.check_times(times)
+    order = error_bars.observed_order(
+        [fine[name].values[..., checked] for name in ORDERED],
+        [coarse[name].values[..., checked] for name in ORDERED],
+        [coarsest[name].values for name in ORDERED],
+        edges,
+    )
+    known = 1.0 if error_bars.is_asymptotic(order) else np.nan
+    found: dict[str, Any] = {"observed_order": ((), order)}
+    for name in CURVES:
+        bar = error_bars.error_bar(
+            times,
+            fine[name].values,
+            coarse[name].values,
+            coarsest[name].values,
+            None if halved is None else halved[name].values,
+            edges,
+        )
+        found[f"{name}_error"] = (fine[name].dims, known * bar)
+    if extrapolate:
+        for name in ORDERED:
+            value = error_bars.extrapolated(fine[name].values, coarse[name].values, edges)
+            found[f"{name}_extrapolated"] = (fine[name].dims, known * value)
     return describe_variables(fine.assign(found))

@@ -165,8 +165,7 @@ class MeshOperators:
                 "make the links of a tensor for the elements that are active now."
             )
         if clip:
-            value = value * self._balancing(np.flatnonzero(keep), value, full)
-            value = value * _sliver_factors(first, second, value, inverse)
+            value = value * self.factors(np.flatnonzero(keep), value, full, inverse)
         value = value.astype(np.float32)
         rows = scipy.sparse.csr_matrix(
             (
@@ -186,6 +185,29 @@ class MeshOperators:
             float(2.0 * (outflow * inverse).max(initial=0.0)),
             negative / total if total > 0 else 0.0,
         )
+
+    def factors(
+        self,
+        kept: NDArray[np.int64],
+        value: NDArray[np.float64],
+        full: NDArray[np.float64],
+        inverse_mass: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """What clipped transmissibilities are multiplied by, [1], shape (kept edge,).
+
+        Parameters
+        ----------
+        kept : ndarray, shape (kept edge,)
+            Numbers of the edges that are left.
+        value : ndarray, [mm3/day], shape (kept edge,)
+            Their transmissibilities.
+        full : ndarray, [mm3/day], shape (edge,)
+            Those of all edges before clipping.
+        inverse_mass : ndarray, [1/mm3], shape (node,)
+        """
+        first, second = self.edges[kept].T
+        factor = self._balancing(kept, value, full)
+        return factor * _sliver_factors(first, second, value * factor, inverse_mass)
 
     def _balancing(
         self, kept: NDArray[np.int64], value: NDArray[np.float64], full: NDArray[np.float64]

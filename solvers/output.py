@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,9 @@ class Recorder:
         kept = () if save.species is None else save.species
         model.rows(*kept)
         self._species = {name: np.zeros_like(self._density) for name in kept}
+        self._moved: _Moved | None = None
+        if twin.model.mass_effect:
+            self._moved = _Moved.of(nodes, len(twin.mesh.cells), len(times), len(field_times))
 
     def _sums(self, save: Save) -> dict[tuple[str, ...], list[int]]:
         """The sums of species that thresholds are applied to, with the thresholds' numbers."""
@@ -87,6 +91,14 @@ class Recorder:
                 living = moment.total(*self._alive)
                 self._check(day, march.share.most(float(living.max(initial=0.0))))
                 self._burden[k] = march.amount(living)
+        if march.mass_effect is not None and self._moved is not None:
+            displacement = march.mass_effect.displacement(day)
+            if day in self._wanted:
+                largest = float(np.linalg.norm(displacement, axis=1).max(initial=0.0))
+                self._moved.largest[self._wanted[day]] = largest
+            if day in self._fields:
+                self._moved.displacement[self._fields[day]] = displacement
+                self._moved.stress[self._fields[day]] = march.mass_effect.stress(day)
         if day in self._fields:
             k = self._fields[day]
             self._density[k] = march.share.whole(moment.total(*self._model.visible))
@@ -124,7 +136,39 @@ class Recorder:
                 values,
                 {"units": "1", "long_name": f"{name.replace('_', ' ')}, share of capacity"},
             )
-        return dataset
+        return dataset if self._moved is None else self._moved.added_to(dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What mass effect does, where it is on.
+
+    Parameters
+    ----------
+    displacement : ndarray of float32, [mm], shape (field time, node, 3)
+    stress : ndarray of float32, [kPa], shape (field time, cell)
+    largest : ndarray, [mm], shape (time,)
+    """
+
+    displacement: NDArray[np.float32]
+    stress: NDArray[np.float32]
+    largest: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, nodes: int, cells: int, times: int, field_times: int) -> _Moved:
+        return cls(
+            np.zeros((field_times, nodes, 3), np.float32),
+            np.zeros((field_times, cells), np.float32),
+            np.full(times, np.nan),
+        )
+
+    def added_to(self, dataset: xr.Dataset) -> xr.Dataset:
+        found = dataset.assign(
+            displacement=(("field_time", "node", "axis"), self.displacement),
+            von_mises=(("field_time", "cell"), self.stress),
+            largest_displacement=(("time",), self.largest),
+        )
+        return describe_variables(found)
 
 
 def run_dataset(

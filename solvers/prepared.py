@@ -116,7 +116,11 @@ class Prepared:
         return self._remember(("removed", structure), make)
 
     def diffusivity(
-        self, parameters: ParameterSet, displacement: NDArray[np.float64] | None = None
+        self,
+        parameters: ParameterSet,
+        displacement: NDArray[np.float64] | None = None,
+        *,
+        coarser: int = 0,
     ) -> NDArray[np.float64]:
         """Mean diffusivity of each element, [mm2/day], shape (cell,).
 
@@ -125,6 +129,8 @@ class Prepared:
         parameters : ParameterSet
         displacement : ndarray or None, [mm], shape (node, 3)
             Of the tissue since the images, see `element_diffusivity`.
+        coarser : int
+            Tissue is read at fewer points of the elements, level by level.
         """
         by_label = displacement is None and self.twin.tissue_probabilities is None
         return element_diffusivity(
@@ -132,6 +138,7 @@ class Prepared:
             parameters,
             displacement=displacement,
             fractions=None if by_label else self.fractions,
+            coarser=coarser,
         )
 
     def diffusion(

@@ -17,6 +17,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from petsc4py import PETSc
 
+from solvers.block_cholesky import BlockCholesky
 from solvers.conjugate_gradients import factor
 from twin.compiled import compiled_sums
 
@@ -83,17 +84,13 @@ class RigidGroups:
 
     Parameters
     ----------
-    matrix : PETSc.Mat
-        Blocks of 3, its upper triangle.
     upper : bsr_matrix
-        The same upper triangle.
+        The matrix's upper triangle in blocks of 3.
     points : ndarray, [mm], shape (node, 3)
     """
 
-    def __init__(
-        self, matrix: Any, upper: scipy.sparse.bsr_matrix, points: NDArray[np.float64]
-    ) -> None:
-        self._local = factor(matrix, "icc")
+    def __init__(self, upper: scipy.sparse.bsr_matrix, points: NDArray[np.float64]) -> None:
+        self._local = BlockCholesky(upper)
         self._group = groups_of(points, GROUP)
         self._coarse: Any = None
         if len(points) < LEAST_NODES:
@@ -108,7 +105,7 @@ class RigidGroups:
         rows = np.repeat(np.arange(len(points)), np.diff(below.indptr))
         below.data[below.indices == rows] = 0.0
         moved = upper @ motions + below.T.tobsr((3, 3)) @ motions
-        self._moved = moved.T.tobsr((6, 3))
+        self._moved = moved.T.tobsr((6, 3)).astype(np.float32)
         energy = (motions.T.tobsr((6, 3)) @ moved).tocsr()
         energy = 0.5 * (energy + energy.T).tocsr()
         coarse = PETSc.Mat().createAIJ(
@@ -150,13 +147,13 @@ class RigidGroups:
 
     def apply(self, _: Any, residual: Any, result: Any) -> None:
         """Write the preconditioned residual to `result` (called by PETSc)."""
-        self._local.apply(residual, result)
-        if self._coarse is None:
-            return
-        step = np.array(result.array.real, np.float64)
-        _gather(self._group, self._arm, np.ascontiguousarray(residual.array_r.real), self._seen)
-        self._seen -= self._moved @ step
-        self._correct(step)
+        right = np.ascontiguousarray(residual.array_r.real)
+        step = np.empty_like(right)
+        self._local.apply(right, step)
+        if self._coarse is not None:
+            _gather(self._group, self._arm, right, self._seen)
+            self._seen -= self._moved @ step.astype(np.float32)
+            self._correct(step)
         result.array[:] = step
 
     def _correct(self, step: NDArray[np.float64]) -> None:

@@ -33,21 +33,29 @@ def element_means(images, corners, cells, barycentric, result):
     """
     count, si, sj, sk = images.shape
     share = 1.0 / len(barycentric)
+    more_i, more_j, more_k = min(1, si - 1), min(1, sj - 1), min(1, sk - 1)
     for c in cells:
-        result[c] = 0.0
-        for b in barycentric:
-            x = b[0] * corners[c, 0] + b[1] * corners[c, 1] + b[2] * corners[c, 2]
-            x = x + b[3] * corners[c, 3]
-            i, p, _ = _place(x[0], si)
-            j, q, _ = _place(x[1], sj)
-            k, r, _ = _place(x[2], sk)
-            for di in range(min(2, si)):
-                for dj in range(min(2, sj)):
-                    for dk in range(min(2, sk)):
-                        weight = (p if di else 1.0 - p) * (q if dj else 1.0 - q)
-                        weight *= (r if dk else 1.0 - r) * share
-                        for m in range(count):
-                            result[c, m] += weight * images[m, i + di, j + dj, k + dk]
+        for m in range(count):
+            result[c, m] = 0.0
+        for b in range(len(barycentric)):
+            x = y = z = 0.0  # scalars: an array for each point would cost ten times as much
+            for corner in range(4):
+                weight = barycentric[b, corner]
+                x += weight * corners[c, corner, 0]
+                y += weight * corners[c, corner, 1]
+                z += weight * corners[c, corner, 2]
+            i, p, _ = _place(x, si)
+            j, q, _ = _place(y, sj)
+            k, r, _ = _place(z, sk)
+            ii, jj, kk = i + more_i, j + more_j, k + more_k
+            for m in range(count):
+                near = images[m, i, j, k] * (1.0 - r) + images[m, i, j, kk] * r
+                far = images[m, i, jj, k] * (1.0 - r) + images[m, i, jj, kk] * r
+                low = near * (1.0 - q) + far * q
+                near = images[m, ii, j, k] * (1.0 - r) + images[m, ii, j, kk] * r
+                far = images[m, ii, jj, k] * (1.0 - r) + images[m, ii, jj, kk] * r
+                high = near * (1.0 - q) + far * q
+                result[c, m] += share * (low * (1.0 - p) + high * p)
 
 
 @compiled

@@ -29,6 +29,7 @@ from solvers.surrogate_training import Plan, Trained, spread_of, train
 from solvers.training_domain import Range, TrainingDomain, default_ranges
 from solvers.treatment import Treatment
 from twin.errors import GeometryMismatch, InvalidInput
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 from twin.protocol import Progress, Save, State, checked_thresholds, checked_times
@@ -120,6 +121,12 @@ class SurrogateSolver:
         NotConverged
             A training run failed.
         """
+        if twin.model != ModelChoice():
+            raise InvalidInput(
+                "A surrogate learns logistic growth with migration by tissue, not "
+                f"{twin.model.describe()}; leave [model] out of the patient file, or ask the "
+                "finite-element solver."
+            )
         if not 28.0 <= horizon_day <= 3650.0:
             raise InvalidInput(
                 f"The horizon is {horizon_day:g} day; a surrogate learns 28 to 3650 days."

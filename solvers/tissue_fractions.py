@@ -90,7 +90,11 @@ class SamplePoints:
         return np.ascontiguousarray(voxels[self.mesh.cells])
 
     def mean(
-        self, images: NDArray[np.float32], displacement: NDArray[np.float64] | None = None
+        self,
+        images: NDArray[np.float32],
+        displacement: NDArray[np.float64] | None = None,
+        *,
+        coarser: int = 0,
     ) -> NDArray[np.float64]:
         """Mean of each image over each element, at ``x - displacement(x)``, (cell, image).
 
@@ -99,11 +103,14 @@ class SamplePoints:
         images : ndarray, shape (image, i, j, k)
             Interpolated linearly; constant beyond the grid.
         displacement : ndarray or None, [mm], shape (node, 3)
+        coarser : int
+            So many levels of points less, down to four points.
         """
         result = np.empty((len(self.mesh.cells), len(images)))
         corners = self._corners(displacement)
         for level, cells in enumerate(self.groups):
-            element_means(images, corners, cells, sample_points(level), result)
+            points = sample_points(max(level - coarser, 0))
+            element_means(images, corners, cells, points, result)
         return result
 
     def mean_vjp(
@@ -167,7 +174,9 @@ class TissueFractions:
         maps = np.ascontiguousarray(maps[(slice(None), *nearest)], np.float32)
         return cls(SamplePoints.of(twin.mesh, twin.grid), maps, labelled)
 
-    def fractions(self, displacement: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    def fractions(
+        self, displacement: NDArray[np.float64] | None = None, *, coarser: int = 0
+    ) -> NDArray[np.float64]:
         """Fluid, grey and white matter in each element, [1], shape (cell, 3); rows sum to 1.
 
         Parameters
@@ -175,10 +184,12 @@ class TissueFractions:
         displacement : ndarray or None, [mm], shape (node, 3)
             Of the tissue: at x lies what was at ``x - displacement``. None is not the same as
             zeros for a twin without probabilities: labels then give whole elements.
+        coarser : int
+            As in `SamplePoints.mean`: quicker where it is asked for often.
         """
         if displacement is None and self.labelled is not None:
             return self.labelled
-        return self.points.mean(self.maps, displacement)
+        return self.points.mean(self.maps, displacement, coarser=coarser)
 
     def fractions_vjp(
         self, displacement: NDArray[np.float64], cotangent: NDArray[np.float64]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from solvers.batch import Request
 from solvers.finite_element import NUMERICS_VERSION
+from solvers.halved_steps import solve_with_error_bars
 from solvers.march import Stepping
-from solvers.mesh_error import with_two_mesh_error
 from solvers.models import Model, compose
 from solvers.prepared import Prepared, prepare
 from solvers.torch_block import Block
@@ -135,10 +135,7 @@ class TorchSolver:
         request = Request(regimen, twin.parameters)
         (dataset,) = self._solved(twin, [request], times, save, start, progress)
         if error_bars:
-            coarse = self.solve(
-                twin.on_coarse_mesh(), regimen, times, save=replace(save, fields_at=())
-            )
-            dataset = with_two_mesh_error(twin, dataset, coarse)
+            dataset = solve_with_error_bars(self, twin, regimen, dataset, save)
         return dataset
 
     def solve_many(

@@ -162,7 +162,7 @@ def test_run_and_compare_as_json_are_one_document(capsys, home):
 def test_json_stays_one_document_when_a_library_prints(home):
     done = outside("run", home / "study.toml", "-o", home / "fresh", "--json", cwd=home)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["runs"] == 4
+    assert json.loads(done.stdout)["runs"] == 8
     assert "simulating" in done.stderr
 
 

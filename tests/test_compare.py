@@ -100,7 +100,7 @@ def test_text_says_what_differs_and_what_is_not_reached():
     words = " ".join(text.split())
     assert "Softened visible volume [ml] ± numerical error, case 'expected'" in words
     assert "Response of the softened volume, case 'expected'" in words
-    assert "Note: Volumes are softened visible volumes; ± is the two-mesh numerical error." in words
+    assert "Note: Volumes are softened visible volumes; ± is the numerical error." in words
     assert "lower bounds" in text
     assert max(map(len, text.splitlines())) <= 120
 

@@ -16,6 +16,7 @@ from fake_solver import FakeSolver
 from small_patient import write_small_patient
 
 import twin
+from scenarios.comparison import compare
 from scenarios.run import plan, run_study
 from scenarios.study import Case, Scenario, Study
 from solvers.finite_element import FiniteElementSolver
@@ -26,8 +27,13 @@ from twin.results import SCHEMA, check_results, open_results
 from twin.storage import FolderLock, StorageFailed
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What only a surrogate's answers hold, never a study's results.
-OF_A_SURROGATE = {"tumour_volume_soft_low", "tumour_volume_soft_high"}
+#: What only a surrogate's answers hold, a run that was asked for it or another model; never the
+#: results of a study of the default model.
+NEVER_IN_A_STUDY = {
+    *("axis", "displacement", "von_mises", "largest_displacement"),
+    *(f"tumour_volume_soft_{end}" for end in ("low", "high", "extrapolated")),
+    "tumour_volume_extrapolated",
+}
 RT = Radiotherapy(total_dose_gy=20.0, fractions=10, start_day=7.0)
 STUDY = Study(
     [
@@ -70,7 +76,7 @@ def test_results_keep_to_the_schema(patient, in_memory, tmp_path):
     in_folder = STUDY.run(patient, FakeSolver(), tmp_path / "r", threads=2)
     for results in (in_memory, in_folder):
         check_results(results)
-        assert set(map(str, results.variables)) == set(SCHEMA) - OF_A_SURROGATE
+        assert set(map(str, results.variables)) == set(SCHEMA) - NEVER_IN_A_STUDY
         for name in results.variables:
             assert results[name].attrs["units"]
             assert results[name].attrs["long_name"]
@@ -103,16 +109,50 @@ def test_folder_holds_what_the_contract_says(patient, tmp_path):
     assert first["study.json"] == second["study.json"]
 
 
-def test_two_mesh_error_of_an_error_that_is_known(patient, in_memory):
+def test_error_bars_of_an_error_that_is_known(patient, in_memory):
     # The fake volume is V (1 + 0.01 h^2) with h over the whole mesh; the rule uses h near the
-    # tumour, so the ratio of the two errors is known exactly.
-    edges = [patient.mesh.edge_length().mean(), patient.coarse_mesh.edge_length().mean()]
-    near = [in_memory.attrs[f"{word}edge_near_tumour_mm"] for word in ("", "coarse_")]
+    # tumour, so the ratio of the two errors is known exactly. It takes no steps.
+    meshes = patient.mesh, patient.coarse_mesh, patient.coarsest_mesh
+    edges = np.array([mesh.edge_length().mean() for mesh in meshes])
+    near = [in_memory.attrs[f"{word}edge_near_tumour_mm"] for word in ("", "coarse_", "coarsest_")]
     volume = in_memory["tumour_volume"].values / (1 + 0.01 * edges[0] ** 2)
-    gap = volume * 0.01 * (edges[1] ** 2 - edges[0] ** 2)
-    expected = gap / ((near[1] / near[0]) ** 2 - 1)
-    np.testing.assert_allclose(in_memory["tumour_volume_error"].values, expected, rtol=1e-9)
-    assert near[1] / near[0] > 1.2
+    gaps = 0.01 * (edges[1:] ** 2 - edges[0] ** 2) / (np.array(near[1:]) ** 2 / near[0] ** 2 - 1)
+    weekly = in_memory["time"].values % 7 == 0
+    error = in_memory["tumour_volume_error"].values
+    expected = 1.75 * volume * gaps.max()
+    np.testing.assert_allclose(error[..., weekly], expected[..., weekly], rtol=1e-9)
+    # Between the weekly checks the third mesh's part is interpolated on an exponential curve.
+    np.testing.assert_allclose(error, expected, rtol=0.06)
+    order = in_memory["observed_order"].values
+    sizes = np.array(near) / near[0]
+    ratio = (edges[2] ** 2 - edges[0] ** 2) / (edges[1] ** 2 - edges[0] ** 2)
+    np.testing.assert_allclose((sizes[2] ** order - 1) / (sizes[1] ** order - 1), ratio, rtol=1e-8)
+    assert ((order > 1.5) & (order < 2.5)).all()
+
+
+def test_a_study_that_is_not_asymptotic_says_so_in_words(patient):
+    class Erratic(FakeSolver):
+        """Of order 5 by its volumes."""
+
+        def solve(self, twin, *given, **options):
+            found = super().solve(twin, *given, **options)
+            edge = float(twin.mesh.edge_length().mean())
+            for name in ("tumour_volume", "tumour_volume_soft"):
+                found[name] = found[name] * (1 + 1e-3 * edge**5) / (1 + 0.01 * edge**2)
+            return found
+
+    results = STUDY.run(patient, Erratic())
+    assert (results["observed_order"] > 2.5).all()
+    for name in ("tumour_volume", "tumour_volume_soft", "tumour_burden", "time_to_progression"):
+        assert np.isnan(results[f"{name}_error"].values).all()
+        assert not np.isnan(results[name].values).any()
+    comparison = compare(results)
+    text = " ".join(str(comparison).split())
+    assert "not asymptotic" in text
+    assert "outside 1.5 to 2.5 for 'none' (" in text
+    assert "nan" not in text
+    assert {rank for one in comparison.rankings for rank in one.ranks.values()} == {1}  # all tied
+    json.dumps(comparison.as_dict(), allow_nan=False)
 
 
 def test_finished_study_is_not_run_again(patient, tmp_path):
@@ -155,11 +195,11 @@ def test_unfinished_study_asks_for_resume_and_resume_redoes_only_what_is_missing
         run_study(STUDY, patient, FakeSolver(fail_after=5), tmp_path / "r")
     done = contents(tmp_path / "r" / "runs")
     assert len(done) == 5
-    with pytest.raises(InvalidInput, match=r"5 of 12 runs .*--resume"):
+    with pytest.raises(InvalidInput, match=r"5 of 18 runs .*--resume"):
         run_study(STUDY, patient, FakeSolver(), tmp_path / "r")
     solver = FakeSolver()
     outcome = run_study(STUDY, patient, solver, tmp_path / "r", resume=True)
-    assert (solver.calls, outcome.runs, outcome.reused) == (7, 7, 5)
+    assert (solver.calls, outcome.runs, outcome.reused) == (13, 13, 5)
     after = contents(tmp_path / "r" / "runs")
     assert {name: after[name] for name in done} == done
     xr.testing.assert_equal(outcome.results.load(), in_memory)
@@ -168,7 +208,7 @@ def test_unfinished_study_asks_for_resume_and_resume_redoes_only_what_is_missing
 def test_resume_is_valid_on_a_new_folder(patient, tmp_path):
     small = Study({"none": Regimen()}, days=30)
     outcome = run_study(small, patient, FakeSolver(), tmp_path / "new", resume=True)
-    assert outcome.runs == 2
+    assert outcome.runs == 3
 
 
 def test_what_a_killed_process_leaves_is_swept_up(patient, tmp_path):
@@ -221,7 +261,7 @@ def test_arms_with_the_same_regimen_share_their_runs(patient):
     twice = Study({"a": Regimen(RT), "b": Regimen(RT)}, days=30)
     solver = FakeSolver()
     results = twice.run(patient, solver)
-    assert solver.calls == 2  # the two meshes
+    assert solver.calls == 3  # the three meshes
     assert (
         results["tumour_volume"]
         .sel(scenario="a")
@@ -230,7 +270,7 @@ def test_arms_with_the_same_regimen_share_their_runs(patient):
 
 
 @pytest.mark.parametrize(
-    ("after", "number"), [(0, errno.ENOSPC), (3, errno.EDQUOT), (12, errno.ENOSPC)]
+    ("after", "number"), [(0, errno.ENOSPC), (3, errno.EDQUOT), (18, errno.ENOSPC)]
 )
 def test_full_disk_is_one_sentence_and_nothing_half_written(
     patient, in_memory, tmp_path, monkeypatch, after, number
@@ -256,7 +296,7 @@ def test_full_disk_is_one_sentence_and_nothing_half_written(
     assert len(finished_runs(folder)) == after
     solver = FakeSolver()
     results = run_study(STUDY, patient, solver, folder, resume=True).results
-    assert solver.calls == 12 - after
+    assert solver.calls == 18 - after
     xr.testing.assert_equal(results.load(), in_memory)
 
 
@@ -287,13 +327,13 @@ def test_killed_and_resumed_gives_identical_numbers(built, patient, in_memory, t
         process.send_signal(signal.SIGKILL)
         process.wait()
     done = finished_runs(folder)
-    assert 3 <= len(done) < 12
+    assert 3 <= len(done) < 18
     before = {name: (folder / "runs" / name / "run.nc").stat().st_mtime_ns for name in done}
     with pytest.raises(InvalidInput, match="resume"):
         run_study(STUDY, patient, FakeSolver(), folder)
     solver = FakeSolver()
     results = run_study(STUDY, patient, solver, folder, resume=True).results
-    assert solver.calls == 12 - len(done)
+    assert solver.calls == 18 - len(done)
     after = {name: (folder / "runs" / name / "run.nc").stat().st_mtime_ns for name in done}
     assert after == before
     xr.testing.assert_equal(results.load(), in_memory)

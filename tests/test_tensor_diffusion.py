@@ -176,13 +176,13 @@ def gaussian_errors(ratio, counts, *, side=40.0, width=3.5, days=10.0, mean=0.15
 
 @pytest.mark.parametrize("ratio", [2.0, 5.0])
 def test_a_turned_fibre_spreads_a_gaussian_with_second_order(ratio):
-    """What clipping destroys: its error does not fall at all."""
+    """What clipping destroys, even where every node's spread is restored after it."""
     counts = (20, 26, 34)
     errors = gaussian_errors(ratio, counts)
     sizes = 1.0 / np.array(counts)
     assert observed_order(sizes, errors["full"]) == pytest.approx(2.0, abs=0.2)
     assert observed_order(sizes, errors["links"]) == pytest.approx(2.0, abs=0.2)
-    assert observed_order(sizes, errors["clipped"]) < 0.5
+    assert observed_order(sizes, errors["clipped"]) < 1.0
     assert errors["links"][-1] < 1.05 * errors["full"][-1]
     assert errors["clipped"][-1] > 3.0 * errors["links"][-1]
 

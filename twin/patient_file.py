@@ -113,7 +113,10 @@ class MeshTable(FileModel):
         description="largest lattice cell far from the tumour; four times cell_size if absent",
     )
     coarse_ratio: float = Field(
-        default=1.6, ge=1.2, le=4.0, description="how much coarser the second mesh is"
+        default=1.6,
+        ge=1.2,
+        le=4.0,
+        description="how much coarser the second mesh is, and the third than it (1.6 at most)",
     )
     seed: int = Field(default=0, ge=0)
     file: str | None = Field(

@@ -66,12 +66,15 @@ class State:
         Structures that have been resected.
     step_day : float or None, [day]
         The step that an adaptive run would try next.
+    memory : mapping of str to ndarray or None
+        What a model with a memory needs besides.
     """
 
     day: float
     species: Mapping[str, NDArray[np.float64]]
     removed: tuple[str, ...] = field(default=())
     step_day: float | None = None
+    memory: Mapping[str, NDArray[np.float64]] | None = None
 
 
 class Solver(Protocol):

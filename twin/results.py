@@ -89,14 +89,33 @@ SCHEMA: Mapping[str, Entry] = {
     "tumour_volume_soft_low": Entry(_VOLUME, "mm3", "lower end of a surrogate's 90 % interval"),
     "tumour_volume_soft_high": Entry(_VOLUME, "mm3", "upper end of a surrogate's 90 % interval"),
     "tumour_burden": Entry(("scenario", "case", "time"), "cells", "viable tumour cells"),
-    "tumour_volume_error": Entry(_VOLUME, "mm3", "two-mesh numerical error of tumour_volume"),
-    "tumour_volume_soft_error": Entry(
-        _VOLUME, "mm3", "two-mesh numerical error of tumour_volume_soft"
-    ),
+    "tumour_volume_error": Entry(_VOLUME, "mm3", "numerical error of tumour_volume"),
+    "tumour_volume_soft_error": Entry(_VOLUME, "mm3", "numerical error of tumour_volume_soft"),
     "tumour_burden_error": Entry(
-        ("scenario", "case", "time"), "cells", "two-mesh numerical error of tumour_burden"
+        ("scenario", "case", "time"), "cells", "numerical error of tumour_burden"
+    ),
+    "observed_order": Entry(
+        ("scenario", "case"),
+        "1",
+        "order observed over three meshes; errors are numbers where it is 1.5 to 2.5",
+    ),
+    "tumour_volume_extrapolated": Entry(
+        _VOLUME, "mm3", "tumour_volume extrapolated from the two finest meshes"
+    ),
+    "tumour_volume_soft_extrapolated": Entry(
+        _VOLUME, "mm3", "tumour_volume_soft extrapolated from the two finest meshes"
     ),
     # fields
+    "axis": Entry(("axis",), "1", "right, anterior, superior"),
+    "displacement": Entry(
+        ("field_time", "node", "axis"), "mm", "displacement of tissue since day 0", field=True
+    ),
+    "von_mises": Entry(
+        ("field_time", "cell"), "kPa", "von Mises stress by mass effect", field=True
+    ),
+    "largest_displacement": Entry(
+        ("scenario", "case", "time"), "mm", "largest displacement of tissue since day 0"
+    ),
     "tumour_density": Entry(
         ("scenario", "case", "field_time", "node"),
         "1",
@@ -115,7 +134,7 @@ SCHEMA: Mapping[str, Entry] = {
         _BY_THRESHOLD, "day", "day of progression; infinite where it is not reached"
     ),
     "time_to_progression_error": Entry(
-        _BY_THRESHOLD, "day", "two-mesh numerical error of time_to_progression"
+        _BY_THRESHOLD, "day", "numerical error of time_to_progression"
     ),
     # treatment
     "organ_eqd2_mean": Entry(

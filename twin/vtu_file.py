@@ -81,8 +81,15 @@ def read_vtu(path: Path) -> MeshContents:
 @contextmanager
 def _messages() -> Iterator[list[str]]:
     """Keep VTK's messages off the screen; at the end the list holds what they say of the file."""
-    from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow, vtkStringOutputWindow
+    from vtkmodules.vtkCommonCore import (
+        vtkLogger,
+        vtkObject,
+        vtkOutputWindow,
+        vtkStringOutputWindow,
+    )
 
+    shown = vtkObject.GetGlobalWarningDisplay()
+    vtkObject.GlobalWarningDisplayOn()  # where it is off, errors are not even told to observers
     said: list[str] = []
     window, before = vtkStringOutputWindow(), vtkOutputWindow.GetInstance()
     verbosity = vtkLogger.GetCurrentVerbosityCutoff()
@@ -93,5 +100,6 @@ def _messages() -> Iterator[list[str]]:
     finally:
         vtkLogger.SetStderrVerbosity(verbosity)
         vtkOutputWindow.SetInstance(before)
+        vtkObject.SetGlobalWarningDisplay(shown)
         lines = re.findall(r"\): (.+)", window.GetOutput() or "")
         said += [line for line in lines if not line.startswith("Algorithm")]

@@ -169,9 +169,7 @@ def results_section(comparisons: list[Comparison], subject: Subject, picture: Ra
 def _volume_cell(frames: list[pd.DataFrame], name: str, head: str) -> Raw:
     value = float(frames[0].loc[name, head])
     error = float(frames[0].loc[name, head.replace(" [ml]", " error [ml]")])
-    shown = text(
-        with_error(value, error) if math.isfinite(error) else f"{value:.1f} (error unknown)"
-    )
+    shown = text(with_error(value, error))
     values = [float(frame.loc[name, head]) for frame in frames]
     return _with_range(shown, values, lambda x: f"{x:.1f}")
 
@@ -186,8 +184,11 @@ def _response_cells(frames: list[pd.DataFrame], name: str, label: str, horizon: 
     shown = days_text(progression[0], horizon)
     if column in frames[0] and math.isfinite(progression[0]):
         error = float(frames[0].loc[name, column])
-        if math.isfinite(error):
-            shown = f"{progression[0]:.0f} ± {max(1.0, math.ceil(error)):.0f} d"
+        shown = (
+            f"{progression[0]:.0f} ± {max(1.0, math.ceil(error)):.0f} d"
+            if math.isfinite(error)
+            else days_text(progression[0], horizon, error)
+        )
     return [
         _with_range(text(f"{nadir[0]:.2f}"), nadir, lambda x: f"{x:.2f}"),
         _with_range(text(f"{day[0]:.0f}"), day, lambda x: f"{x:.0f}"),

@@ -49,7 +49,7 @@ def curves(
     spread : bool
         Band from the least to the greatest of the cases.
     numerical_error : bool
-        Error bars from two meshes, every 60 days, where there are any.
+        Error bars, every 60 days, where there are any.
     marks : bool
         Days of fractions, drugs and operations under the curves.
     legend : bool
@@ -127,7 +127,7 @@ def _volumes(subject: Subject, name: str, scenario: str, threshold: str) -> NDAr
 def _error_bars(
     ax: Axes, subject: Subject, name: str, scenario: str, threshold: str, number: int, colour: str
 ) -> None:
-    """Two-mesh error of the reference case, staggered so that scenarios do not hide one another."""
+    """Numerical error of the reference case, staggered so that no scenario hides another."""
     if f"{name}_error" not in subject.results.variables:
         return
     days = np.asarray(subject.results["time"].values, float)
@@ -263,7 +263,7 @@ def curves_figure(
     if len(subject.cases) > 1:
         notes.append(f"band: spread of the cases ({', '.join(subject.cases)})")
     if "tumour_volume_soft_error" in subject.results.variables:
-        notes.append("bars: numerical error from two meshes")
+        notes.append("bars: numerical error, where it is known")
     notes.append("below: | fraction, · drug day, × operation")
     figure.text(0.5, 0.022, "; ".join(notes), ha="center", fontsize=9, color="#52606D")
     figure.text(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from viz.cli.running import Output
 
 DESCRIPTION = """\
-Make the twin of a patient: images and outlines onto one grid, two meshes, and a
+Make the twin of a patient: images and outlines onto one grid, three meshes, and a
 report of their quality. Meshes are cached by content, so a second build is quick."""
 EXAMPLES = """\
   twin build demo/patient.toml -o demo/patient

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Simulate every treatment of a study under every case of the unknown parameters,
-each on two meshes, and compare them. The results folder can be continued after
+each on three meshes, and compare them. The results folder can be continued after
 an interruption with --resume; a finished study is not run again."""
 #: Under mpirun every process takes part in the runs.
 ON_ALL_RANKS = True

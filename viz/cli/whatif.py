@@ -111,7 +111,7 @@ def _by_solver(
     days: list[float],
     output: Output,
 ) -> tuple[Any, ...]:
-    """Volumes with their two-mesh error from the finite-element solver."""
+    """Volumes with their numerical error from the finite-element solver."""
     import time
 
     import numpy as np
