@@ -19,13 +19,15 @@ ICC(0), blocks of 3                                0.1  2.8 (74)       1.8 (49) 
 GAMG, rigid-body near-null space                   6.3  3.6 (17)       2.3 (11)      4.7 (23)
 the same, smoothed by ICC(0)                       6.7  2.3 (13)       1.4 (8)       3.0 (17)
 BoomerAMG, nodal coarsening                        3.0  5.7 (16)       6.6 (12)      12 (23)
-**ICC(0) and rigid groups** (`rigid_groups`)       0.9  1.4 (29)       0.9 (17)      1.9 (38)
+ICC(0) and rigid groups                            0.9  1.4 (29)       0.9 (17)      1.9 (38)
+**the same, ICC(0) in single precision**           0.8  1.1 (29)       0.7 (17)      1.4 (38)
 ==============================================  ======  =============  ============  ============
 
-(BoomerAMG and block Jacobi were warm by 4 % of the displacement.) With the displacements of
-the last one, two, three and four steps of 5 days as a guess, for a rim that advances 0.07 mm
-a day, a solve to 1e-6 took 1.1, 0.8, 0.6 and 0.4 s: give `displacement` the last four.
-The whole body is set up in 6 s, half of it the forms and the compiled loops.
+(BoomerAMG and block Jacobi were warm by 4 % of the displacement; a direct factor by MUMPS
+was not done after some 270 s and 3.9 GB.) With the displacements of the last one, two,
+three and four steps of 5 days as a guess, for a rim that advances 0.07 mm a day, a solve to
+1e-6 took 0.8, 0.6, 0.5 and 0.3 s: give `displacement` the last four. The whole body is set
+up in 5 s, half of it the forms and the compiled loops; the process peaks at 1.0 GB.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class RigidGroups:
         rows = np.repeat(np.arange(len(points)), np.diff(below.indptr))
         below.data[below.indices == rows] = 0.0
         moved = upper @ motions + below.T.tobsr((3, 3)) @ motions
-        self._moved = moved.T.tobsr((6, 3)).astype(np.float32)
+        self._moved = moved.T.tobsr((6, 3))
         energy = (motions.T.tobsr((6, 3)) @ moved).tocsr()
         energy = 0.5 * (energy + energy.T).tocsr()
         coarse = PETSc.Mat().createAIJ(
@@ -152,7 +152,7 @@ class RigidGroups:
         self._local.apply(right, step)
         if self._coarse is not None:
             _gather(self._group, self._arm, right, self._seen)
-            self._seen -= self._moved @ step.astype(np.float32)
+            self._seen -= self._moved @ step
             self._correct(step)
         result.array[:] = step
 

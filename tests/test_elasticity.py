@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from solvers.block_cholesky import BlockCholesky
 from solvers.closed_forms import mechanics
 from solvers.closed_forms.growing_ball import gaussian_moment, growing_ball
 from solvers.closed_forms.thick_walls import sphere_under_pressure
@@ -298,6 +299,38 @@ def test_threads_share_a_body(body, density):
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda g: body.displacement(density, g), (0.01, 0.02, 0.03, 0.04)))
     np.testing.assert_array_equal(together, alone)
+
+
+def chain(shift, blocks=20):
+    """A block tridiagonal matrix, which has no fill: its upper triangle and all of it."""
+    random = np.random.default_rng(9)
+    off = random.normal(size=(blocks - 1, 3, 3))
+    whole = np.kron(np.eye(blocks), shift * np.eye(3))
+    for i, block in enumerate(off):
+        at, after = slice(3 * i, 3 * i + 3), slice(3 * i + 3, 3 * i + 6)
+        whole[at, after], whole[after, at] = block, block.T
+    upper = scipy.sparse.bsr_matrix(np.triu(whole), blocksize=(3, 3))
+    upper.sort_indices()
+    return upper, whole
+
+
+def test_incomplete_factor_is_complete_where_nothing_fills():
+    upper, whole = chain(8.0)
+    right, solution = np.random.default_rng(10).normal(size=(2, len(whole)))
+    factors = BlockCholesky(upper)
+    factors.apply(right, solution)
+    assert factors.replaced == 0
+    np.testing.assert_allclose(solution, np.linalg.solve(whole, right), rtol=0, atol=1e-6)
+
+
+def test_incomplete_factor_stays_positive():
+    """Of a matrix that is not: blocks of D come from the matrix itself."""
+    factors = BlockCholesky(chain(0.5)[0])
+    assert factors.replaced > 0
+    for right in np.random.default_rng(11).normal(size=(5, 60)):
+        solution = np.empty(60)
+        factors.apply(right, solution)
+        assert solution @ right > 0.0
 
 
 def test_outer_nodes_of_a_box():
