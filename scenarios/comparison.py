@@ -22,6 +22,8 @@ __all__ = ["REPORT_DAYS", "Comparison", "compare", "full_table"]
 #: Days at which volumes are compared [day], where the study reaches them.
 REPORT_DAYS = (90.0, 180.0, 365.0)
 _MM3_PER_ML = 1000.0
+#: Ends of the names of variables, and of the heads of columns that hold them.
+_ENDS = (("", ""), ("_error", " error"), ("_mesh_spread", " mesh spread"))
 THRESHOLD_NAMES = {"t1gd": "T1Gd", "flair": "FLAIR"}
 
 
@@ -171,8 +173,9 @@ def _orders(one: xr.Dataset) -> list[str]:
         return []
     return [
         f"Not asymptotic: the order observed over the three meshes is outside {low:g} to {high:g} "
-        f"for {', '.join(found)}, so that no error bar can be given; use a finer mesh "
-        "(cell_size in patient.toml)."
+        f"for {', '.join(found)}, so that no error bar can be given; beside each "
+        "value is how far the coarser meshes are from it at most. A finer mesh may help "
+        "(cell_size, fine_margin in patient.toml)."
     ]
 
 
@@ -209,14 +212,16 @@ def _row(arm: xr.Dataset, *, hard: bool = False) -> dict[str, float]:
                 ("tumour_volume_soft", "volume"),
                 *((("tumour_volume", "hard volume"),) if hard else ()),
             ):
-                row[f"{label} {word} {day:g} d [ml]"] = float(at_day[variable]) / _MM3_PER_ML
-                row[f"{label} {word} {day:g} d error [ml]"] = (
-                    float(at_day[f"{variable}_error"]) / _MM3_PER_ML
-                )
+                for end, what in _ENDS:
+                    if f"{variable}{end}" in at_day:
+                        row[f"{label} {word} {day:g} d{what} [ml]"] = (
+                            float(at_day[f"{variable}{end}"]) / _MM3_PER_ML
+                        )
         row[f"{label} nadir [ml]"] = float(here["nadir_volume_soft"]) / _MM3_PER_ML
         row[f"{label} nadir day [d]"] = float(here["nadir_day"])
-        row[f"{label} progression [d]"] = float(here["time_to_progression"])
-        row[f"{label} progression error [d]"] = float(here["time_to_progression_error"])
+        for end, what in _ENDS:
+            if f"time_to_progression{end}" in here:
+                row[f"{label} progression{what} [d]"] = float(here[f"time_to_progression{end}"])
     return row
 
 
@@ -253,7 +258,10 @@ def full_table(results: xr.Dataset) -> pd.DataFrame:
             row: dict[str, Any] = {"scenario": scenario, "case": case, **_row(arm, hard=True)}
             for day in _report_days(arm):
                 at_day = arm.sel(time=day)
-                row[f"burden {day:g} d [cells]"] = float(at_day["tumour_burden"])
-                row[f"burden {day:g} d error [cells]"] = float(at_day["tumour_burden_error"])
+                for end, what in _ENDS:
+                    if f"tumour_burden{end}" in at_day:
+                        row[f"burden {day:g} d{what} [cells]"] = float(
+                            at_day[f"tumour_burden{end}"]
+                        )
             rows.append({**row, **_organ_row(arm)})
     return pd.DataFrame(rows)

@@ -13,40 +13,79 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from scenarios.comparison import Comparison
 
-__all__ = ["NOT_ASYMPTOTIC", "as_text", "days_text", "with_error"]
+__all__ = [
+    "NOT_ASYMPTOTIC",
+    "as_text",
+    "days_text",
+    "error_head",
+    "volume_heads",
+    "with_error",
+]
 
 #: What stands where there is no error bar.
 NOT_ASYMPTOTIC = "not asymptotic"
 
 
-def with_error(value: float, error: float) -> str:
-    """`value` with its error, to the digits that the error leaves, or that there is no error bar.
+def with_error(value: float, error: float, spread: float = math.nan) -> str:
+    """`value` with its error, to the digits that the error leaves.
+
+    Without an error bar, that this is so, and how far the meshes are apart where it is known.
 
     >>> with_error(12.3456, 0.21), with_error(123.4, 5.0), with_error(0.0, 0.0)
     ('12.3 ± 0.2', '123 ± 5', '0.00 ± 0.00')
     >>> with_error(12.3456, math.nan)
     '12.3 (not asymptotic)'
+    >>> with_error(12.3456, math.nan, 0.41)
+    '12.3 (not asymptotic: meshes 0.4 apart)'
     """
     if math.isnan(error):
-        return f"{value:.1f} ({NOT_ASYMPTOTIC})"
+        apart = "" if math.isnan(spread) else f": meshes {_rounded(spread, spread)} apart"
+        return f"{_rounded(value, 0.4 if math.isnan(spread) else spread)} ({NOT_ASYMPTOTIC}{apart})"
+    return f"{_rounded(value, error)} ± {_rounded(error, error)}"
+
+
+def _rounded(value: float, error: float) -> str:
     digits = 2 if error < 0.095 else 1 if error < 0.95 else 0
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:.{digits}f}"
 
 
-def days_text(day: float, horizon_day: float, error: float = 0.0) -> str:
-    """A time with its error, or that it lies beyond the horizon.
+def error_head(head: str, what: str = "error") -> str:
+    """The column of a volume's or time's error, or of its mesh spread.
+
+    >>> error_head("FLAIR volume 90 d [ml]"), error_head("T1Gd progression [d]", "mesh spread")
+    ('FLAIR volume 90 d error [ml]', 'T1Gd progression mesh spread [d]')
+    """
+    return head.replace(" [", f" {what} [")
+
+
+def volume_heads(frame: pd.DataFrame) -> list[str]:
+    """The columns of volumes, without those of their errors."""
+    return [
+        name
+        for name in frame
+        if " volume " in name and not name.endswith((" error [ml]", " mesh spread [ml]"))
+    ]
+
+
+def days_text(day: float, horizon_day: float, error: float = 0.0, spread: float = math.nan) -> str:
+    """A time with its error, or that it lies beyond the horizon; as `with_error` without one.
 
     >>> days_text(123.4, 540.0, 2.2), days_text(123.4, 540.0), days_text(math.inf, 540.0)
     ('123 ± 2 d', '123 d', '> 540 d')
     >>> days_text(123.4, 540.0, math.nan)
     '123 d (not asymptotic)'
+    >>> days_text(123.4, 540.0, math.nan, 7.2)
+    '123 d (not asymptotic: meshes 7 d apart)'
     """
     if not math.isfinite(day):
         return f"> {horizon_day:g} d"
     if math.isnan(error):
-        return f"{day:.0f} d ({NOT_ASYMPTOTIC})"
+        apart = "" if math.isnan(spread) else f": meshes {spread:.0f} d apart"
+        return f"{day:.0f} d ({NOT_ASYMPTOTIC}{apart})"
     return f"{day:.0f} ± {error:.0f} d" if round(error) else f"{day:.0f} d"
 
 
@@ -78,12 +117,15 @@ def _table(title: str) -> Table:
 
 def _volumes(comparison: Comparison) -> Table:
     frame = comparison.table
-    heads = [name for name in frame if " volume " in name and " error " not in name]
+    heads = volume_heads(frame)
     table = _table(f"Softened visible volume [ml] ± numerical error, case {comparison.case!r}")
     for head in heads:
         table.add_column(Text(head.replace(" volume", "").replace(" [ml]", "")), justify="right")
     for number, (name, row) in enumerate(frame.iterrows(), start=1):
-        cells = [with_error(row[h], row[h.replace(" [ml]", " error [ml]")]) for h in heads]
+        cells = [
+            with_error(row[h], row[error_head(h)], row.get(error_head(h, "mesh spread"), math.nan))
+            for h in heads
+        ]
         table.add_row(Text(f"{number} {name}"), *cells)
     return table
 
@@ -104,6 +146,7 @@ def _response(comparison: Comparison) -> Table:
                     row[f"{label} progression [d]"],
                     comparison.horizon_day,
                     row[f"{label} progression error [d]"],
+                    row.get(f"{label} progression mesh spread [d]", math.nan),
                 ),
             ]
         table.add_row(Text(f"{number} {name}"), *cells)

@@ -70,7 +70,7 @@ def gather(
     levels = [str(name) for name in first["threshold"].values]
 
     data: dict[str, Any] = {}
-    names = [name for curve in CURVES for name in (curve, f"{curve}_error")]
+    names = [f"{curve}{end}" for curve in CURVES for end in ("", "_error", "_mesh_spread")]
     for name in (*names, "observed_order"):
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
@@ -127,7 +127,7 @@ def _required(run: xr.Dataset | None) -> xr.Dataset:
 
 def _response(study: Study, twin: Twin, arms: list[list[_Arm]], edges: MeshEdges) -> dict[str, Any]:
     shape = len(arms), len(arms[0]), arms[0][0].fine.sizes["threshold"]
-    least, day, reached, error = (np.empty(shape) for _ in range(4))
+    least, day, reached, error, spread = (np.empty(shape) for _ in range(5))
     for i, scenario in enumerate(study.scenarios):
         start = study.assessed_from(scenario, twin)
         for j, arm in enumerate(arms[i]):
@@ -136,22 +136,25 @@ def _response(study: Study, twin: Twin, arms: list[list[_Arm]], edges: MeshEdges
                 lowest = response.nadir(study.times, curve, start_day=start)
                 least[i, j, k], day[i, j, k] = lowest.volume_mm3, lowest.day
                 reached[i, j, k] = response.time_to_progression(study.times, curve, start_day=start)
-                error[i, j, k] = _progression_error(study, arm, k, start, edges)
+                error[i, j, k], spread[i, j, k] = _progression_errors(study, arm, k, start, edges)
     dims = ("scenario", "case", "threshold")
     return {
         "nadir_volume_soft": (dims, least),
         "nadir_day": (dims, day),
         "time_to_progression": (dims, reached),
         "time_to_progression_error": (dims, error),
+        "time_to_progression_mesh_spread": (dims, spread),
     }
 
 
-def _progression_error(
+def _progression_errors(
     study: Study, arm: _Arm, threshold: int, start: float, edges: MeshEdges
-) -> float:
-    """Error bar of the time to progression, [day]; beyond the horizon counts as the horizon."""
-    if not error_bars.is_asymptotic(arm.fine["observed_order"].values):
-        return math.nan
+) -> tuple[float, float]:
+    """Error bar and mesh spread of the time to progression, [day].
+
+    Beyond the horizon counts as the horizon; the bar is not a number where the run is not
+    asymptotic.
+    """
     checks = error_bars.check_times(study.times)
     checked = study.times[checks]
 
@@ -167,7 +170,9 @@ def _progression_error(
         float(error_bars.space_error(seen, seen, coarsest, edges)),
     )
     halved = coarsest if arm.halved is None else progression(arm.halved, checked)
-    return error_bars.SAFETY * (space + 4.0 / 3.0 * abs(halved - coarsest))
+    bar = error_bars.SAFETY * (space + 4.0 / 3.0 * abs(halved - coarsest))
+    known = bool(error_bars.is_asymptotic(arm.fine["observed_order"].values))
+    return bar if known else math.nan, max(abs(coarse - fine), abs(coarsest - seen))
 
 
 def _treatment(study: Study, twin: Twin) -> dict[str, Any]:

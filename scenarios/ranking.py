@@ -19,9 +19,9 @@ __all__ = ["RULE", "Endpoint", "Ranking", "default_endpoints", "rank", "rank_val
 RULE = (
     "An arm is ahead of another for an endpoint if it is better in every case by more than the "
     "numerical errors of both together; otherwise the two are tied (the difference lies below the "
-    "numerical error, or the cases disagree about its sign). Nothing is ahead of, or behind, an "
-    "arm whose numerical error is not known in a case (not asymptotic). An arm's rank is one more "
-    "than the number of arms that are ahead of it."
+    "numerical error, or the cases disagree about its sign). Where a run is not "
+    "asymptotic, the distance between the meshes stands for its numerical error. An arm's rank is "
+    "one more than the number of arms that are ahead of it."
 )
 
 
@@ -51,20 +51,25 @@ class Endpoint:
     def values(self, results: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Value and numerical error, shape (scenario, case); infinite times at the horizon.
 
-        An error that is not known is infinite.
+        Where the error is not known, the distance between the meshes stands for it, and where
+        that is not known either, infinity.
         """
-        found = []
-        for name in (self.variable, f"{self.variable}_error"):
-            array = results[name]
-            if self.threshold is not None:
-                array = array.sel(threshold=self.threshold)
-            if self.day is not None:
-                array = array.sel(time=self.day)
-            found.append(array.transpose("scenario", "case").values.astype(np.float64))
-        value, error = found
+        value, error = self._read(results, ""), self._read(results, "_error")
+        spread = np.full_like(error, np.inf)
+        if f"{self.variable}_mesh_spread" in results:
+            spread = self._read(results, "_mesh_spread")
         if self.variable == "time_to_progression":
             value = np.minimum(value, float(results["time"].values[-1]))
-        return value, np.where(np.isnan(error), np.inf, error)
+        return value, np.where(np.isnan(error), spread, error)
+
+    def _read(self, results: xr.Dataset, end: str) -> NDArray[np.float64]:
+        """The variable whose name ends so, shape (scenario, case)."""
+        array = results[f"{self.variable}{end}"]
+        if self.threshold is not None:
+            array = array.sel(threshold=self.threshold)
+        if self.day is not None:
+            array = array.sel(time=self.day)
+        return np.asarray(array.transpose("scenario", "case").values, np.float64)
 
 
 def default_endpoints(results: xr.Dataset) -> list[Endpoint]:

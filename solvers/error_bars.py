@@ -11,7 +11,7 @@ by chance, rarely both, so the greater is taken. Whether the second order is
 there is not asked of every value but of the run: the observed order comes from
 the root-mean-square differences of all its volume curves, each by its greatest
 value. Outside `ORDERS` the run is *not asymptotic*: its error bars are not
-numbers.
+numbers, and what is left to say is how far apart the three meshes are.
 
 *Time.* The splitting is of second order in the step, so its error is
 ``4/3 |V_t - V_t/2|``. Relative to the volume it hardly depends on the mesh, so
@@ -44,6 +44,7 @@ __all__ = [
     "error_bar",
     "extrapolated",
     "is_asymptotic",
+    "mesh_spread",
     "observed_order",
     "space_error",
     "time_error",
@@ -260,6 +261,28 @@ def error_bar(
     in_time = np.zeros_like(far) if halved is None else time_error(at_checks, coarsest, halved)
     far, in_time = (_between(days, days[checked], part) for part in (far, in_time))
     return SAFETY * (np.maximum(near, far) + in_time)
+
+
+def mesh_spread(
+    times: ArrayLike, fine: ArrayLike, coarse: ArrayLike, coarsest: ArrayLike
+) -> NDArray[np.float64]:
+    """How far the coarser meshes are from the finest at most, same unit and shape as `fine`.
+
+    Parameters
+    ----------
+    times, fine, coarse, coarsest : array_like
+        As in `error_bar`.
+
+    Examples
+    --------
+    >>> mesh_spread([0.0, 7.0], [10.0, 10.0], [11.0, 10.0], [8.0, 12.0]).tolist()
+    [2.0, 2.0]
+    """
+    value, days = np.asarray(fine, np.float64), np.asarray(times, np.float64)
+    checked = check_times(days)
+    far = np.abs(np.asarray(coarsest, np.float64) - value[..., checked])
+    near = np.abs(np.asarray(coarse, np.float64) - value)
+    return np.asarray(np.maximum(near, _between(days, days[checked], far)))
 
 
 def _between(

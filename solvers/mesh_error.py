@@ -102,8 +102,9 @@ def with_error_bars(
     Returns
     -------
     Dataset
-        With ``<name>_error`` of every curve and ``observed_order``; the errors (and what is
-        extrapolated) are not numbers where the order is outside `error_bars.ORDERS`.
+        With ``<name>_error`` and ``<name>_mesh_spread`` of every curve and ``observed_order``;
+        the errors (and what is extrapolated) are not numbers where the order is outside
+        `error_bars.ORDERS`.
     """
     times = fine["time"].values
     checked = error_bars.check_times(times)
@@ -125,6 +126,8 @@ def with_error_bars(
             edges,
         )
         found[f"{name}_error"] = (fine[name].dims, known * bar)
+        curves = (one[name].values for one in (fine, coarse, coarsest))
+        found[f"{name}_mesh_spread"] = (fine[name].dims, error_bars.mesh_spread(times, *curves))
     if extrapolate:
         for name in ORDERED:
             value = error_bars.extrapolated(fine[name].values, coarse[name].values, edges)

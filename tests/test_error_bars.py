@@ -12,6 +12,7 @@ from solvers.error_bars import (
     error_bar,
     extrapolated,
     is_asymptotic,
+    mesh_spread,
     observed_order,
     space_error,
     time_error,
@@ -73,6 +74,18 @@ def test_a_bar_is_both_errors_with_the_factor_of_safety():
     np.testing.assert_allclose(bar[:, checks], 1.75 * at, rtol=1e-9)
     without = error_bar(DAYS, fine, coarse, third, None, EDGES)
     np.testing.assert_allclose(without[1], 1.75 * np.abs(fine - exact)[1], rtol=1e-9)
+
+
+def test_the_mesh_spread_is_the_farther_of_two_meshes():
+    _, (fine, coarse, coarsest) = curves_of_order(2.0)
+    checks = check_times(DAYS)
+    spread = mesh_spread(DAYS, fine, coarse, coarsest[:, checks])
+    # c (h^2 - h_1^2) of a c(t) that is straight: |.| is interpolated exactly but at the crossing
+    away = np.abs(DAYS - 20.0) >= 7.0
+    apart = np.stack([0.4 * np.abs(DAYS - 20.0), np.full(len(DAYS), 5.0)]) * (H[2] ** 2 - H[0] ** 2)
+    np.testing.assert_allclose(spread[:, away], apart[:, away], rtol=1e-10)
+    # Where the coarse mesh is the farther one
+    np.testing.assert_allclose(mesh_spread(DAYS, fine, fine + 9e3, coarsest[:, checks]), 9e3)
 
 
 @pytest.mark.parametrize("times", [[5.0], [0.0, 400.0], [0.0, 1.0, 2.0]])

@@ -76,7 +76,11 @@ def test_error_bars_are_richardson_s_by_hand(patient, any_order):
         np.testing.assert_allclose(error, 1.75 * (np.maximum(*space) + in_time), rtol=1e-9)
         assert (error.values > 0.0).any()
         assert (in_time[..., 1:] > 0.0).any()
-    added = {*(f"{name}_error" for name in MEASURED), "observed_order"}
+        # 30 d and more between the times: each is a check, and the coarsest mesh is measured at all
+        apart = np.maximum(np.abs(b - a), np.abs(c - a))
+        np.testing.assert_allclose(run[f"{name}_mesh_spread"], apart, rtol=1e-12)
+    ends = ("error", "mesh_spread")
+    added = {*(f"{name}_{end}" for name in MEASURED for end in ends), "observed_order"}
     assert set(run.data_vars) - set(plain.data_vars) == added
     for name in plain.data_vars:  # nothing else is touched
         np.testing.assert_array_equal(run[name].values, plain[name].values)

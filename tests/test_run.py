@@ -17,6 +17,7 @@ from small_patient import write_small_patient
 
 import twin
 from scenarios.comparison import compare
+from scenarios.ranking import default_endpoints
 from scenarios.run import plan, run_study
 from scenarios.study import Case, Scenario, Study
 from solvers.finite_element import FiniteElementSolver
@@ -121,6 +122,9 @@ def test_error_bars_of_an_error_that_is_known(patient, in_memory):
     error = in_memory["tumour_volume_error"].values
     expected = 1.75 * volume * gaps.max()
     np.testing.assert_allclose(error[..., weekly], expected[..., weekly], rtol=1e-9)
+    spread = in_memory["tumour_volume_mesh_spread"].values
+    apart = 0.01 * volume * (edges[2] ** 2 - edges[0] ** 2)
+    np.testing.assert_allclose(spread[..., weekly], apart[..., weekly], rtol=1e-9)
     # Between the weekly checks the third mesh's part is interpolated on an exponential curve.
     np.testing.assert_allclose(error, expected, rtol=0.06)
     order = in_memory["observed_order"].values
@@ -148,10 +152,14 @@ def test_a_study_that_is_not_asymptotic_says_so_in_words(patient):
         assert not np.isnan(results[name].values).any()
     comparison = compare(results)
     text = " ".join(str(comparison).split())
-    assert "not asymptotic" in text
+    assert "not asymptotic: meshes" in text
     assert "outside 1.5 to 2.5 for 'none' (" in text
     assert "nan" not in text
-    assert {rank for one in comparison.rankings for rank in one.ranks.values()} == {1}  # all tied
+    for endpoint in default_endpoints(results):  # ranked by how far the meshes are apart
+        by = results[f"{endpoint.variable}_mesh_spread"]
+        by = by if endpoint.threshold is None else by.sel(threshold=endpoint.threshold)
+        by = by if endpoint.day is None else by.sel(time=endpoint.day)
+        np.testing.assert_array_equal(endpoint.values(results)[1], by.values)
     json.dumps(comparison.as_dict(), allow_nan=False)
 
 

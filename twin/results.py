@@ -99,6 +99,17 @@ SCHEMA: Mapping[str, Entry] = {
         "1",
         "order observed over three meshes; errors are numbers where it is 1.5 to 2.5",
     ),
+    "tumour_volume_mesh_spread": Entry(
+        _VOLUME, "mm3", "greatest distance of tumour_volume on the coarser meshes"
+    ),
+    "tumour_volume_soft_mesh_spread": Entry(
+        _VOLUME, "mm3", "greatest distance of tumour_volume_soft on the coarser meshes"
+    ),
+    "tumour_burden_mesh_spread": Entry(
+        ("scenario", "case", "time"),
+        "cells",
+        "greatest distance of tumour_burden on the coarser meshes",
+    ),
     "tumour_volume_extrapolated": Entry(
         _VOLUME, "mm3", "tumour_volume extrapolated from the two finest meshes"
     ),
@@ -135,6 +146,9 @@ SCHEMA: Mapping[str, Entry] = {
     ),
     "time_to_progression_error": Entry(
         _BY_THRESHOLD, "day", "numerical error of time_to_progression"
+    ),
+    "time_to_progression_mesh_spread": Entry(
+        _BY_THRESHOLD, "day", "greatest distance of time_to_progression on the coarser meshes"
     ),
     # treatment
     "organ_eqd2_mean": Entry(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenarios.comparison_text import days_text, with_error
+from scenarios.comparison_text import days_text, error_head, volume_heads, with_error
 from viz.html import Raw, data_table, items, paragraph, section, table, text
 from viz.palette import scenario_styles
 from viz.subject import Subject
@@ -122,7 +122,7 @@ def results_section(comparisons: list[Comparison], subject: Subject, picture: Ra
     """Volumes, nadir and progression, with numerical errors and the spread of the cases."""
     reference, frames = comparisons[0], [one.table for one in comparisons]
     styles = scenario_styles(subject.scenarios)
-    heads = [name for name in reference.table if " volume " in name and " error " not in name]
+    heads = volume_heads(reference.table)
     swatch = {
         name: Raw(
             f'<span class="swatch" style="background:{styles[name]["color"]}"></span>{text(name)}'
@@ -167,9 +167,9 @@ def results_section(comparisons: list[Comparison], subject: Subject, picture: Ra
 
 
 def _volume_cell(frames: list[pd.DataFrame], name: str, head: str) -> Raw:
-    value = float(frames[0].loc[name, head])
-    error = float(frames[0].loc[name, head.replace(" [ml]", " error [ml]")])
-    shown = text(with_error(value, error))
+    row = frames[0].loc[name]
+    spread = row.get(error_head(head, "mesh spread"), math.nan)
+    shown = text(with_error(row[head], row[error_head(head)], spread))
     values = [float(frame.loc[name, head]) for frame in frames]
     return _with_range(shown, values, lambda x: f"{x:.1f}")
 
@@ -187,13 +187,17 @@ def _response_cells(frames: list[pd.DataFrame], name: str, label: str, horizon: 
         shown = (
             f"{progression[0]:.0f} ± {max(1.0, math.ceil(error)):.0f} d"
             if math.isfinite(error)
-            else days_text(progression[0], horizon, error)
+            else days_text(progression[0], horizon, error, _progression_spread(frames, name, label))
         )
     return [
         _with_range(text(f"{nadir[0]:.2f}"), nadir, lambda x: f"{x:.2f}"),
         _with_range(text(f"{day[0]:.0f}"), day, lambda x: f"{x:.0f}"),
         _with_range(text(shown), progression, lambda x: days_text(x, horizon)),
     ]
+
+
+def _progression_spread(frames: list[pd.DataFrame], name: str, label: str) -> float:
+    return float(frames[0].loc[name].get(f"{label} progression mesh spread [d]", math.nan))
 
 
 def _with_range(shown: Raw, values: list[float], write: Any) -> Raw:
