@@ -1,5 +1,7 @@
 """Every model's step in one place against scipy's integrator; its adjoint by complex steps."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -143,6 +145,22 @@ def test_fast_rates_are_taken_in_parts():
     np.testing.assert_allclose(result, 1e-3 * np.exp(-200.0), rtol=1e-10)
     with pytest.raises(NotConverged, match=r"passes .* per day"):
         react(model, np.array([0.0, 0.0]), state, result, 5.0, float(MOST_PARTS))
+
+
+def test_threads_that_ask_for_a_new_model_at_once_get_it_whole():
+    """A model of a name that nobody has used; the first thread makes it, the others wait."""
+    models = [
+        Model(
+            f"asked for by many, {number}",
+            (Species("viable", mobile=True, alive=True),),
+            (),
+            lambda s, p, number=number: {"viable": Rate((1.0 + number) * (1.0 - s.total))},
+        )
+        for number in range(3)
+    ]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        steps = list(pool.map(pointwise_step, [m for m in models for _ in range(8)]))
+    assert all(callable(step.forward) for step in steps)
 
 
 def test_growth_laws():

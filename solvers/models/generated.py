@@ -28,6 +28,7 @@ import hashlib
 import importlib.util
 import math
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -40,6 +41,9 @@ __all__ = [
     "LARGEST_EXPONENT", "PointwiseStep", "TracedRates", "phi_factors", "pointwise_step",
     "traced_rates",
 ]  # fmt: skip
+
+_importing = threading.Lock()
+_modules: dict[str, ModuleType] = {}
 
 #: Exponents above this are halved by taking shorter steps.
 LARGEST_EXPONENT = 0.5
@@ -126,8 +130,14 @@ def traced_rates(model: Model, exp: Callable[[Any], Any], log: Callable[[Any], A
 
 
 def _imported(name: str, source: str) -> ModuleType:
-    if name in sys.modules:
-        return sys.modules[name]
+    """The module of this source, made once; a thread that comes meanwhile waits for it."""
+    with _importing:
+        if name not in _modules:
+            _modules[name] = _import(name, source)
+        return _modules[name]
+
+
+def _import(name: str, source: str) -> ModuleType:
     path = cache_folder() / "models" / f"{name}.py"
     if not path.is_file() or path.read_text(encoding="utf-8") != source:
         path.parent.mkdir(parents=True, exist_ok=True)
