@@ -7,6 +7,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -28,23 +29,27 @@ __all__ = [
 
 #: What stands where there is no error bar.
 NOT_ASYMPTOTIC = "not asymptotic"
+#: What brackets in a table mean.
+BRACKETS = f"[x]: {NOT_ASYMPTOTIC}, no error bar, meshes x apart"
 
 
 def with_error(value: float, error: float, spread: float = math.nan) -> str:
     """`value` with its error, to the digits that the error leaves.
 
-    Without an error bar, that this is so, and how far the meshes are apart where it is known.
+    Without an error bar, in brackets how far the meshes are apart, where it is known; what
+    brackets mean stands over the table (`BRACKETS`).
 
     >>> with_error(12.3456, 0.21), with_error(123.4, 5.0), with_error(0.0, 0.0)
     ('12.3 ± 0.2', '123 ± 5', '0.00 ± 0.00')
     >>> with_error(12.3456, math.nan)
     '12.3 (not asymptotic)'
     >>> with_error(12.3456, math.nan, 0.41)
-    '12.3 (not asymptotic: meshes 0.4 apart)'
+    '12.3 [0.4]'
     """
+    if math.isnan(error) and math.isnan(spread):
+        return f"{_rounded(value, 0.4)} ({NOT_ASYMPTOTIC})"
     if math.isnan(error):
-        apart = "" if math.isnan(spread) else f": meshes {_rounded(spread, spread)} apart"
-        return f"{_rounded(value, 0.4 if math.isnan(spread) else spread)} ({NOT_ASYMPTOTIC}{apart})"
+        return f"{_rounded(value, spread)} [{_rounded(spread, spread)}]"
     return f"{_rounded(value, error)} ± {_rounded(error, error)}"
 
 
@@ -79,13 +84,14 @@ def days_text(day: float, horizon_day: float, error: float = 0.0, spread: float 
     >>> days_text(123.4, 540.0, math.nan)
     '123 d (not asymptotic)'
     >>> days_text(123.4, 540.0, math.nan, 7.2)
-    '123 d (not asymptotic: meshes 7 d apart)'
+    '123 d [7 d]'
     """
     if not math.isfinite(day):
         return f"> {horizon_day:g} d"
+    if math.isnan(error) and math.isnan(spread):
+        return f"{day:.0f} d ({NOT_ASYMPTOTIC})"
     if math.isnan(error):
-        apart = "" if math.isnan(spread) else f": meshes {spread:.0f} d apart"
-        return f"{day:.0f} d ({NOT_ASYMPTOTIC}{apart})"
+        return f"{day:.0f} d [{spread:.0f} d]"
     return f"{day:.0f} ± {error:.0f} d" if round(error) else f"{day:.0f} d"
 
 
@@ -118,12 +124,18 @@ def _table(title: str) -> Table:
 def _volumes(comparison: Comparison) -> Table:
     frame = comparison.table
     heads = volume_heads(frame)
-    table = _table(f"Softened visible volume [ml] ± numerical error, case {comparison.case!r}")
+    title = f"Softened visible volume [ml] ± numerical error, case {comparison.case!r}"
+    errors = frame[[error_head(head) for head in heads]].to_numpy(float)
+    table = _table(f"{title}\n{BRACKETS}" if np.isnan(errors).any() else title)
     for head in heads:
         table.add_column(Text(head.replace(" volume", "").replace(" [ml]", "")), justify="right")
     for number, (name, row) in enumerate(frame.iterrows(), start=1):
         cells = [
-            with_error(row[h], row[error_head(h)], row.get(error_head(h, "mesh spread"), math.nan))
+            Text(
+                with_error(
+                    row[h], row[error_head(h)], row.get(error_head(h, "mesh spread"), math.nan)
+                )
+            )
             for h in heads
         ]
         table.add_row(Text(f"{number} {name}"), *cells)

@@ -188,7 +188,8 @@ def test_ranks_come_to_the_same_numbers(found, case):
     differences = found[case]
     assert differences.pop("same_record")
     assert set(differences) >= {"tumour_volume", "tumour_burden", "viable_density", "dose"}
-    assert max(differences.values()) < 1e-10
+    # An adaptive step follows sums, whose last digits are those of the number of ranks.
+    assert max(differences.values()) < (1e-8 if case == "adapted" else 1e-10)
 
 
 def test_ranks_go_on_from_a_state_as_one_does(found):

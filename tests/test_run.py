@@ -152,7 +152,7 @@ def test_a_study_that_is_not_asymptotic_says_so_in_words(patient):
         assert not np.isnan(results[name].values).any()
     comparison = compare(results)
     text = " ".join(str(comparison).split())
-    assert "not asymptotic: meshes" in text
+    assert "[x]: not asymptotic, no error bar, meshes x apart" in text
     assert "outside 1.5 to 2.5 for 'none' (" in text
     assert "nan" not in text
     for endpoint in default_endpoints(results):  # ranked by how far the meshes are apart
