@@ -39,6 +39,9 @@ MESHES = ("fine", "coarse", "coarsest", "halved steps")
 #: A run by scenario number, case number and one of `MESHES`; None where there is none.
 RunOf = Callable[[int, int, str], "xr.Dataset | None"]
 
+#: What a run has at every node or element, which a study keeps of few runs.
+FIELDS = ("tumour_density", "dose", "displacement", "von_mises")
+
 
 def gather(
     study: Study,
@@ -71,7 +74,8 @@ def gather(
 
     data: dict[str, Any] = {}
     names = [f"{curve}{end}" for curve in CURVES for end in ("", "_error", "_mesh_spread")]
-    for name in (*names, "observed_order"):
+    moved = [name for name in ("largest_displacement",) if name in first]
+    for name in (*names, "observed_order", *moved):
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
@@ -115,7 +119,7 @@ class _Arm:
 def _arm(run_of: RunOf, i: int, j: int, edges: MeshEdges) -> _Arm:
     fine, coarse, coarsest = (_required(run_of(i, j, mesh)) for mesh in MESHES[:3])
     halved = run_of(i, j, MESHES[3])
-    fine = fine.drop_vars(["tumour_density", "dose"], errors="ignore")
+    fine = fine.drop_vars(FIELDS, errors="ignore")
     return _Arm(with_error_bars(edges, fine, coarse, coarsest, halved), coarse, coarsest, halved)
 
 

@@ -87,13 +87,16 @@ class ConjugateGradients:
         solver.setUp()
         self._solver = solver
         self._matrix = matrix
+        # Made once: Debian's PETSc does not give back the memory of vectors that Python drops.
+        self._solution, self._right = matrix.createVecs()
+        for vector in (self._solution, self._right):
+            weakref.finalize(self, vector.destroy)
 
     def product(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """The matrix times a vector."""
-        right, result = self._matrix.createVecs()
-        right.array[:] = vector
-        self._matrix.mult(right, result)
-        return np.array(result.array.real, np.float64)
+        self._right.array[:] = vector
+        self._matrix.mult(self._right, self._solution)
+        return np.array(self._solution.array.real, np.float64)
 
     def solve(
         self,
@@ -115,7 +118,7 @@ class ConjugateGradients:
         size = float(np.linalg.norm(load))
         if size == 0.0:
             return np.zeros_like(load)
-        solution, right = self._matrix.createVecs()
+        solution, right = self._solution, self._right
         right.array[:] = load
         if guess is not None:
             solution.array[:] = guess

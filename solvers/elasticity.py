@@ -94,6 +94,8 @@ class ElasticBody:
         of the mesh needs three of them that are not on one line.
     tolerance : float, [1]
         Residual of a solve over the norm of its load.
+    growing : array_like of bool or None, shape (cell,)
+        Elements that grow with the density in them; all of them if None.
 
     Raises
     ------
@@ -118,11 +120,18 @@ class ElasticBody:
         fixed: ArrayLike,
         *,
         tolerance: float = 1e-9,
+        growing: ArrayLike | None = None,
     ) -> None:
         young = np.asarray(young_kpa, np.float64)
         held = np.asarray(fixed)
         _check(mesh, young, poisson, held, tolerance)
         self.mesh = mesh
+        self._growing = np.ones(len(young)) if growing is None else np.asarray(growing, np.float64)
+        if self._growing.shape != young.shape:
+            raise InvalidInput(
+                f"The growing elements are a mask of shape {young.shape}; this one has the shape "
+                f"{self._growing.shape}."
+            )
         self.tolerance = tolerance
         self.gradient = nodal_gradients(mesh)
         self.shear = young / (2.0 * (1.0 + poisson))
@@ -140,7 +149,7 @@ class ElasticBody:
         """Forces for a unit growth strain, of each density: [kPa mm2], shape (3 node, node)."""
         mesh, cells = self.mesh, len(self.mesh.cells)
         bulk = 3.0 * self.first_lame + 2.0 * self.shear
-        force = (bulk * mesh.cell_volume)[:, None, None] * self.gradient
+        force = (self._growing * bulk * mesh.cell_volume)[:, None, None] * self.gradient
         column = np.repeat(np.arange(cells), 12)
         row = (3 * mesh.cells[:, :, None] + np.arange(3)).ravel()
         shape = (3 * len(mesh.points), cells)
@@ -267,7 +276,7 @@ class ElasticBody:
 
     def stress(self, displacement: _Array, density: _Array, growth_strain: complex) -> _Array:
         """Stress in Voigt order xx, yy, zz, yz, xz, xy, [kPa], shape (cell, 6)."""
-        growth = growth_strain * density[self.mesh.cells].mean(axis=1)
+        growth = growth_strain * self._growing * density[self.mesh.cells].mean(axis=1)
         kind = np.result_type(displacement, growth, np.float64)
         return elastic_measures.stress(
             self.mesh.cells, self.gradient, self.first_lame, self.shear,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,13 @@ from twin.errors import InvalidInput
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 
-__all__ = ["NO_MIGRATION", "element_diffusivity", "element_diffusivity_vjp", "mixed_diffusivity"]
+__all__ = [
+    "NO_MIGRATION",
+    "Fractions",
+    "element_diffusivity",
+    "element_diffusivity_vjp",
+    "mixed_diffusivity",
+]
 
 #: Tissue into which no cell migrates (assumed: there is neither room nor supply).
 NO_MIGRATION = ("necrosis",)
@@ -63,13 +69,20 @@ def _resistance(
     return parts[..., 1] + parts[..., 2], parts[..., 1] / grey + parts[..., 2] / white
 
 
+class Fractions(Protocol):
+    """Fractions of the tissues of a twin's elements, also after they have moved."""
+
+    def fractions(self, displacement: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Fluid, grey and white matter in each element, [1], shape (cell, 3)."""
+        ...
+
+
 def element_diffusivity(
     twin: Twin,
     parameters: ParameterSet,
     *,
     displacement: NDArray[np.float64] | None = None,
-    fractions: TissueFractions | None = None,
-    coarser: int = 0,
+    fractions: Fractions | None = None,
 ) -> NDArray[np.float64]:
     """Mean diffusivity of each element, [mm2/day], shape (cell,).
 
@@ -83,18 +96,16 @@ def element_diffusivity(
     parameters : ParameterSet
     displacement : ndarray or None, [mm], shape (node, 3)
         Of the tissue; zeros are not the same as None (see `TissueFractions.fractions`).
-    fractions : TissueFractions or None
-        Of this twin, where they are at hand; else they are made.
-    coarser : int
-        As in `TissueFractions.fractions`.
+    fractions : Fractions or None
+        Of this twin, where they are at hand; else its `TissueFractions` are made.
     """
     grey, white = (parameters.value(f"diffusivity_{name}") for name in ("grey", "white"))
     mesh = twin.mesh
     if displacement is None and twin.tissue_probabilities is None:
         value = np.where(mesh.cells_labelled("grey_matter"), grey, white)
     else:
-        parts = TissueFractions.of(twin) if fractions is None else fractions
-        value = mixed_diffusivity(parts.fractions(displacement, coarser=coarser), grey, white)
+        parts: Fractions = TissueFractions.of(twin) if fractions is None else fractions
+        value = mixed_diffusivity(parts.fractions(displacement), grey, white)
         value = np.where(mesh.cells_labelled(*_AS_WHITE), white, value)
     return np.where(mesh.cells_labelled(*NO_MIGRATION), 0.0, value)
 

@@ -25,7 +25,7 @@ __all__ = ["NUMERICS_VERSION", "FiniteElementSolver"]
 
 _Made = TypeVar("_Made")
 #: Raised by hand whenever a change alters results; part of every run's hash.
-NUMERICS_VERSION = 4
+NUMERICS_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,9 @@ class FiniteElementSolver:
     @property
     def capabilities(self) -> frozenset[str]:
         """What this solver can simulate."""
-        return frozenset({"radiotherapy", "boost", "temozolomide", "resection", "dead_pool"})
+        return frozenset(
+            {"radiotherapy", "boost", "temozolomide", "resection", "dead_pool", "mass_effect"}
+        )
 
     def options(self) -> dict[str, Any]:
         """Every choice that alters a result, for hashes and records."""

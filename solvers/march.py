@@ -176,7 +176,7 @@ class March:
         self.growth = Growth(model, values, state, share)
         self.mass_effect = self._mass_effect(twin, start)
         self._use_operators()
-        if self.mass_effect is not None:
+        if self.mass_effect is not None and not self.mass_effect.begun:
             self.mass_effect.update(self.day, self._visible())
         if start is None:
             for event in self.treatment.schedule.events:
@@ -191,6 +191,8 @@ class March:
                 "Mass effect runs on one rank only; start it without mpirun, or set "
                 "mass_effect = false in [model]."
             )
+        if twin.parameters.value("growth_strain") == 0.0:
+            return None  # no stress, and nothing moves
         every = UPDATE_STEPS * self.step_day * (0.5 if self.stepping.halved else 1.0)
         memory = None if start is None else start.memory
         return MassEffect(self.prepared, self.parameters, every, memory)

@@ -159,7 +159,7 @@ class _Moved:
         return cls(
             np.zeros((field_times, nodes, 3), np.float32),
             np.zeros((field_times, cells), np.float32),
-            np.full(times, np.nan),
+            np.zeros(times),
         )
 
     def added_to(self, dataset: xr.Dataset) -> xr.Dataset:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.element_diffusivity import NO_MIGRATION, element_diffusivity
+from solvers.element_diffusivity import NO_MIGRATION, Fractions, element_diffusivity
 from solvers.initial_state import at_nodes, initial_state, outline_distances
+from solvers.moved_tissue import MovedTissue
 from solvers.operators import DiffusionMatrix, MeshOperators, mesh_operators
 from solvers.tensor_diffusion import fibre_operators
 from solvers.tissue_fractions import TissueFractions
@@ -45,11 +46,18 @@ class Prepared:
         self._lock = threading.RLock()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def _remember(self, key: Hashable, make: Any, at_most: int = 48) -> Any:
+    def _remember(
+        self, key: Hashable, make: Any, at_most: int = 48, of_a_kind: int | None = None
+    ) -> Any:
+        """What `make` gives, made once; the oldest go, also of those whose keys begin alike."""
         with self._lock:
             if key not in self._kept:
                 while len(self._kept) >= at_most:
                     self._kept.popitem(last=False)
+                if of_a_kind is not None and isinstance(key, tuple):
+                    kind = [k for k in self._kept if isinstance(k, tuple) and k[0] == key[0]]
+                    for old in kind[: max(0, len(kind) - of_a_kind + 1)]:
+                        del self._kept[old]
                 self._kept[key] = make()
             return self._kept[key]
 
@@ -74,13 +82,20 @@ class Prepared:
         found: MeshOperators = self._remember(
             ("fibres", sharpening, removed),
             lambda: fibre_operators(self.twin, self.operators, sharpening, active),
+            of_a_kind=6,
         )
         return found
 
     @property
     def fractions(self) -> TissueFractions:
-        """What the elements hold of each tissue, also after it has moved."""
+        """What the elements hold of each tissue."""
         found: TissueFractions = self._remember("fractions", lambda: TissueFractions.of(self.twin))
+        return found
+
+    @property
+    def moved_tissue(self) -> MovedTissue:
+        """What the elements hold of each tissue after it has moved."""
+        found: MovedTissue = self._remember("moved", lambda: MovedTissue(self.fractions))
         return found
 
     def active_cells(self, removed: tuple[str, ...] = ()) -> NDArray[np.bool_]:
@@ -119,8 +134,6 @@ class Prepared:
         self,
         parameters: ParameterSet,
         displacement: NDArray[np.float64] | None = None,
-        *,
-        coarser: int = 0,
     ) -> NDArray[np.float64]:
         """Mean diffusivity of each element, [mm2/day], shape (cell,).
 
@@ -128,17 +141,15 @@ class Prepared:
         ----------
         parameters : ParameterSet
         displacement : ndarray or None, [mm], shape (node, 3)
-            Of the tissue since the images, see `element_diffusivity`.
-        coarser : int
-            Tissue is read at fewer points of the elements, level by level.
+            Of the tissue since the images, see `solvers.moved_tissue`.
         """
-        by_label = displacement is None and self.twin.tissue_probabilities is None
+        fractions: Fractions | None = None
+        if displacement is not None:
+            fractions = self.moved_tissue
+        elif self.twin.tissue_probabilities is not None:
+            fractions = self.fractions
         return element_diffusivity(
-            self.twin,
-            parameters,
-            displacement=displacement,
-            fractions=None if by_label else self.fractions,
-            coarser=coarser,
+            self.twin, parameters, displacement=displacement, fractions=fractions
         )
 
     def diffusion(

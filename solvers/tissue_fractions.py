@@ -174,9 +174,7 @@ class TissueFractions:
         maps = np.ascontiguousarray(maps[(slice(None), *nearest)], np.float32)
         return cls(SamplePoints.of(twin.mesh, twin.grid), maps, labelled)
 
-    def fractions(
-        self, displacement: NDArray[np.float64] | None = None, *, coarser: int = 0
-    ) -> NDArray[np.float64]:
+    def fractions(self, displacement: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Fluid, grey and white matter in each element, [1], shape (cell, 3); rows sum to 1.
 
         Parameters
@@ -184,12 +182,10 @@ class TissueFractions:
         displacement : ndarray or None, [mm], shape (node, 3)
             Of the tissue: at x lies what was at ``x - displacement``. None is not the same as
             zeros for a twin without probabilities: labels then give whole elements.
-        coarser : int
-            As in `SamplePoints.mean`: quicker where it is asked for often.
         """
         if displacement is None and self.labelled is not None:
             return self.labelled
-        return self.points.mean(self.maps, displacement, coarser=coarser)
+        return self.points.mean(self.maps, displacement)
 
     def fractions_vjp(
         self, displacement: NDArray[np.float64], cotangent: NDArray[np.float64]

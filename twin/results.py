@@ -248,6 +248,8 @@ def _stored(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]
         if variable.dtype.kind in "fiu" and variable.size > 4096:
             chunks = list(variable.shape)
             chunks[: variable.ndim - 1] = [1] * (variable.ndim - 1)
+            if variable.dims[-1] == "axis":
+                chunks[-2:] = variable.shape[-2:]
             if name in ("cells", "tumour_volume", "tumour_volume_soft", "tumour_burden"):
                 chunks = list(variable.shape)
             encoding[name] = {
