@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
+import shutil
+import subprocess
 import sys
 import time
 
@@ -35,6 +39,7 @@ EXPONENT = 1.1
 GRADIENT_RUNS = 4.0
 GRADIENT_MEGABYTES = 1000.0
 PHYSICS_SECONDS = 60.0
+RANKS_RATIO = 1.6
 BATCH = 64
 BATCH_RATIO = 6.0
 TEN = (
@@ -226,3 +231,25 @@ def physics(setting: Setting) -> list[Row]:
         most = PHYSICS_SECONDS if choice.mass_effect and choice.oxygen else None
         rows.append(Row(f"270 days {name}", seconds, "s", None, most))
     return rows
+
+
+def ranks(setting: Setting) -> list[Row]:
+    """60 days with 30 fractions and daily volumes on half a million nodes: one rank and two."""
+    if shutil.which("mpirun") is None:
+        print("No mpirun here: ranks are not measured.", file=sys.stderr)
+        return []
+    target, count = setting.work / "ranks.json", 29 if setting.quick else 79
+    command = [
+        "mpirun", "-n", "2", sys.executable, "-m", "benchmarks.ranks_program", str(target),
+        str(count),
+    ]  # fmt: skip
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    allowed |= {"OMPI_MCA_rmaps_base_oversubscribe": "1"}
+    subprocess.run(command, check=True, env={**os.environ, **allowed})
+    nodes, one, two, off = json.loads(target.read_text(encoding="utf-8"))
+    return [
+        Row(f"{nodes:,} nodes, one rank", one, "s"),
+        Row("two ranks", two, "s"),
+        Row("  so many times faster", one / two, "", RANKS_RATIO),
+        Row("  difference of the volumes", off, "", None, 1e-10),
+    ]
