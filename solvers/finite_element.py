@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from solvers.march import March, Stepping
+from solvers.mass_effect import memory_of_mass_effect
 from solvers.memory_need import check_memory, memory_of_run
 from solvers.models import Model, compose
 from solvers.output import Recorder
@@ -197,6 +198,8 @@ class FiniteElementSolver:
             fields=1 + len(save.species or ()),
             voxels=twin.tissues.size,
         )
+        if twin.model.mass_effect:
+            need += memory_of_mass_effect(len(twin.mesh.points), len(twin.mesh.cells), fields)
         check_memory(need, "This run")
 
     def _march(self, twin: Twin, regimen: Regimen, start: State | None) -> March:

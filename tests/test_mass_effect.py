@@ -10,6 +10,7 @@ from box_meshes import box_mesh
 from small_patient import write_small_patient
 
 import twin
+from scenarios.study import Case, Scenario, Study
 from solvers.batch import Request, solve_batch
 from solvers.elasticity import ElasticBody, outer_nodes
 from solvers.finite_element import FiniteElementSolver
@@ -31,9 +32,14 @@ DAYS = [0.0, 10.0, 20.0, 30.0, 50.0]
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory):
-    found = twin.load(write_small_patient(tmp_path_factory.mktemp("patient"))).on_coarse_mesh()
+def on_fine_mesh(tmp_path_factory):
+    found = twin.load(write_small_patient(tmp_path_factory.mktemp("patient")))
     return found.replace(model=ModelChoice(mass_effect=True))
+
+
+@pytest.fixture(scope="module")
+def patient(on_fine_mesh):
+    return on_fine_mesh.on_coarse_mesh()
 
 
 def with_values(patient, **values):
@@ -276,6 +282,16 @@ def test_stopping_and_going_on_is_bitwise_the_same(strong, stop):
         np.testing.assert_array_equal(
             again[name], whole[name].sel(field_time=list(shown.fields_at))
         )
+
+
+def test_a_study_keeps_the_largest_displacement(on_fine_mesh):
+    scenarios = [Scenario("none", Regimen()), Scenario("cut", Regimen(Resection(day=5.25)), "none")]
+    study = Study(scenarios, [Case("expected")], days=21, name="two")
+    found = study.run(on_fine_mesh, FiniteElementSolver())
+    alone = FiniteElementSolver().solve(on_fine_mesh, scenarios[1].regimen, study.times)
+    assert found.largest_displacement.dims == ("scenario", "case", "time")
+    np.testing.assert_array_equal(found.largest_displacement[1, 0], alone.largest_displacement)
+    assert "von_mises" not in found
 
 
 def test_others_say_that_they_have_no_mass_effect(patient):
