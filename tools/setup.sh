@@ -158,6 +158,8 @@ fi
 
 say "installing the rest from PyPI, as pinned in $constraints"
 pip -c "$constraints" "$numpy" --editable ".[$extras]"
+# dipy and what it reads tractograms with ask for h5py, of which pip does not see the distribution's.
+if ! $venv/bin/python -c "import dipy.reconst.dti" >/dev/null 2>&1; then pip -c "$constraints" --no-deps "dipy>=1.9" "trx-python>=0.3"; fi
 
 # HDF5 from one place only: PyPI's h5py and netCDF4 bring a second copy, which crashes beside dolfinx's.
 for package in h5py netCDF4; do
@@ -165,7 +167,7 @@ for package in h5py netCDF4; do
     fail "$package came from PyPI into $venv: its HDF5 is not dolfinx's. Remove it with '$venv/bin/pip uninstall $package'."
   fi
 done
-quietly $venv/bin/python -c "import dolfinx, h5netcdf, h5py, numba, pyvista, torch, xarray" || fail "the new environment does not work; the whole story is in $log."
+quietly $venv/bin/python -c "import dipy.reconst.dti, dolfinx, h5netcdf, h5py, highdicom, numba, pyvista, SimpleITK, torch, xarray" || fail "the new environment does not work; the whole story is in $log."
 
 echo "$key" >"$(stamp_of "$extras")"
 say "done in $SECONDS s"

@@ -1,0 +1,1 @@
+"""DICOM: images, structures, dose and plans in; segmentations and structure sets out."""

@@ -1,0 +1,1 @@
+"""Segmentation by a network that the user has on disk."""

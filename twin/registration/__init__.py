@@ -1,0 +1,1 @@
+"""Bringing images of one patient, or an atlas, onto one grid."""
