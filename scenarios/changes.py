@@ -99,7 +99,7 @@ def apply_changes(
         seen.add(name)
         kind, _, key = name.partition(".")
         if kind == "parameters" and key:
-            values[key] = parse_quantity(text, parameters[key].unit, where=name)
+            values[key] = parse_quantity(text, parameters[key].unit, where=name, at_least=None)
         elif kind in _FIELDS and not key:
             switches[kind] = _switch(name, text)
         elif kind in _FIELDS and key in _FIELDS[kind]:

@@ -92,7 +92,7 @@ class Case:
             entry = base[name]
             if isinstance(value, str):
                 where = f"Case {self.name!r}, {name}"
-                found[name] = parse_quantity(value, entry.unit, where=where)
+                found[name] = parse_quantity(value, entry.unit, where=where, at_least=None)
             else:
                 found[name] = float(value)
         return found

@@ -9,12 +9,17 @@ threshold and the FLAIR outline where it crosses the lower one:
 - between the outlines it is stretched so that it meets both of them;
 - outside FLAIR it falls as ``exp(-s/w)``, s the way through tissue from the outline;
 - what is necrotic begins as dead tissue: the nodes with necrosis on every side.
+
+Where the patient has several segmentations, `initial_shift` moves both outlines by so many
+standard deviations of theirs. Where images show a density it is weighed against the one of
+the outlines, each by its precision, and shifted by what is left of its spread.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +34,64 @@ if TYPE_CHECKING:
     from twin.parameters import ParameterSet
     from twin.patient import Twin
 
-__all__ = ["at_nodes", "initial_state", "outline_distances", "settled_front", "settled_state"]
+__all__ = [
+    "ObservedDensity",
+    "at_nodes",
+    "initial_state",
+    "outline_distances",
+    "settled_front",
+    "settled_state",
+    "weighing_of",
+]
 
 Profile = Literal["settled", "step"]
+
+
+class ObservedDensity(NamedTuple):
+    """A density seen in images, at the nodes, each of shape (node,), [1]; NaN where none is."""
+
+    density: NDArray[np.float64]
+    sd: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, twin: Twin) -> ObservedDensity | None:
+        """What the twin's images show; a node takes the voxels about it that know something."""
+        evidence = twin.evidence
+        if evidence is None or evidence.density is None or evidence.density_sd is None:
+            return None
+        known = np.isfinite(evidence.density)
+        part = at_nodes(twin, known)
+        seen = part > 0.5
+        share = np.where(seen, part, 1.0)
+
+        def mean(values: NDArray) -> NDArray[np.float64]:
+            found = at_nodes(twin, np.where(known, values, 0.0)) / share
+            return np.where(seen, found, np.nan)
+
+        return cls(mean(evidence.density), mean(evidence.density_sd))
+
+    def weighed(
+        self, outlined: NDArray[np.float64], profile_sd: float, shift: float
+    ) -> NDArray[np.float64]:
+        """Viable cells from those of the outlines and from the images, [1], shape (node,).
+
+        The outlines' density u is taken to be known to ``2 s sqrt(u (1 - u))``, so that
+        noise puts no cells where the front is far away; both are weighed by precision, the
+        result is shifted by `shift` of its standard deviations and kept in 0 to 1.
+
+        Examples
+        --------
+        >>> seen = ObservedDensity(np.array([0.8, np.nan]), np.array([0.2, np.nan]))
+        >>> seen.weighed(np.array([0.5, 0.3]), 0.2, 0.0).round(3).tolist()
+        [0.65, 0.3]
+        """
+        known = np.isfinite(self.density)
+        spread = np.maximum(4.0 * profile_sd**2 * outlined * (1.0 - outlined), 1e-12)
+        variance = np.where(known, self.sd, 1.0) ** 2
+        total = spread + variance
+        mean = (outlined * variance + np.where(known, self.density, 0.0) * spread) / total
+        shifted = mean + shift * np.sqrt(spread * variance / total)
+        return np.where(known, np.clip(shifted, 0.0, 1.0), outlined)
 
 
 @functools.lru_cache(maxsize=1)
@@ -60,11 +120,12 @@ def settled_front() -> tuple[PchipInterpolator, PchipInterpolator]:
     return PchipInterpolator(place, density), PchipInterpolator(density[::-1], place[::-1])
 
 
-def outline_distances(twin: Twin) -> dict[str, NDArray[np.float64]]:
+def outline_distances(twin: Twin, shift: float = 0.0) -> dict[str, NDArray[np.float64]]:
     """Signed distances of every node to the outlines, [mm], shape (node,), negative inside.
 
     "core" is the enhancing outline (with the necrosis in it), "whole" the outer
-    edge of the FLAIR abnormality.
+    edge of the FLAIR abnormality; both lie `shift` standard deviations further out than the
+    consensus of several segmentations. The outer one is kept outside the inner one.
     """
     result = {}
     for key, name in (("core", "core"), ("whole", "whole tumour")):
@@ -73,7 +134,11 @@ def outline_distances(twin: Twin) -> dict[str, NDArray[np.float64]]:
             raise InvalidInput(
                 f"The segmentation has no {name}; the initial state needs it outlined."
             )
-        result[key] = at_nodes(twin, distance_to(mask, twin.grid.spacing_mm))
+        distance = distance_to(mask, twin.grid.spacing_mm)
+        if shift != 0.0 and twin.evidence is not None and twin.evidence.spread_mm:
+            distance = distance - shift * twin.evidence.spread_mm[key]
+        result[key] = at_nodes(twin, distance)
+    result["whole"] = np.minimum(result["whole"], result["core"])
     return result
 
 
@@ -90,6 +155,7 @@ def initial_state(
     distances: dict[str, NDArray[np.float64]],
     *,
     profile: Profile = "settled",
+    observed: ObservedDensity | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Viable, dead and necrotic tissue on day 0, each of shape (node,), [1].
 
@@ -104,6 +170,8 @@ def initial_state(
     profile : {"settled", "step"}
         "step" fills the enhancing outline above its threshold and the FLAIR
         abnormality above its own, with nothing outside; for comparison only.
+    observed : ObservedDensity or None
+        A density from images, weighed against that of the outlines.
 
     Raises
     ------
@@ -127,16 +195,36 @@ def initial_state(
             f"The settled front needs a diffusivity and a proliferation rate above 0, not "
             f"{diffusivity:g} mm2/day and {rate:g} /day; choose profile='step' without growth."
         )
-    return settled_state(distances, float(np.sqrt(diffusivity / rate)), upper, lower)
+    width = float(np.sqrt(diffusivity / rate))
+    return settled_state(distances, width, upper, lower, weighing_of(parameters, observed))
+
+
+#: From the density of the outlines to that of outlines and images.
+Weighing = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def weighing_of(parameters: ParameterSet, observed: ObservedDensity | None) -> Weighing | None:
+    """How these parameters weigh what is observed; None where nothing is."""
+    if observed is None:
+        return None
+    profile_sd = parameters.value("initial_profile_sd")
+    shift = parameters.value("initial_shift")
+    return lambda outlined: observed.weighed(outlined, profile_sd, shift)
 
 
 def settled_state(
-    distances: dict[str, NDArray[np.float64]], width_mm: float, upper: float, lower: float
+    distances: dict[str, NDArray[np.float64]],
+    width_mm: float,
+    upper: float,
+    lower: float,
+    weighing: Weighing | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """The settled state of a front of this width, [mm], between these thresholds, [1]."""
     viable = _settled_density(
         distances["core"], distances["whole"], distances["beyond"], width_mm, upper, lower
     )
+    if weighing is not None:
+        viable = weighing(viable)
     return _with_necrosis(viable, distances)
 
 

@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.element_diffusivity import NO_MIGRATION, Fractions, element_diffusivity
-from solvers.initial_state import at_nodes, initial_state, outline_distances
+from solvers.initial_state import (
+    ObservedDensity,
+    at_nodes,
+    initial_state,
+    outline_distances,
+)
 from solvers.moved_tissue import MovedTissue
 from solvers.operators import DiffusionMatrix, MeshOperators, mesh_operators
 from solvers.tensor_diffusion import fibre_operators
@@ -187,11 +192,35 @@ class Prepared:
                 f"and {grey:g} mm2/day in grey matter."
             )
         ratio = round(float(np.sqrt(white / grey)), 9)
-        return self._remember(("distances", ratio), lambda: self._measure_distances(ratio))
+        shift = self._shift(parameters)
+        return self._remember(
+            ("distances", ratio, shift), lambda: self._measure_distances(ratio, shift)
+        )
 
-    def _measure_distances(self, ratio: float) -> dict[str, NDArray[np.float64]]:
+    def _shift(self, parameters: ParameterSet) -> float:
+        """Standard deviations by which the start is shifted; refused where none is known."""
+        shift = parameters.value("initial_shift") if "initial_shift" in parameters else 0.0
+        if shift != 0.0 and self.twin.evidence is None:
+            raise InvalidInput(
+                f"initial_shift is {shift:g}, but this patient has one segmentation and no density "
+                "from images, so the start has no spread to be shifted by; leave it at 0, or give "
+                "several segmentations in patient.toml."
+            )
+        return shift
+
+    @property
+    def observed_density(self) -> ObservedDensity | None:
+        """The density that the images show at the nodes, if they do."""
+        found: ObservedDensity | None = self._remember(
+            "observed", lambda: ObservedDensity.of(self.twin)
+        )
+        return found
+
+    def _measure_distances(self, ratio: float, shift: float) -> dict[str, NDArray[np.float64]]:
         mesh = self.twin.mesh
-        found = self._remember("outlines", lambda: outline_distances(self.twin))
+        found = self._remember(
+            ("outlines", shift), lambda: outline_distances(self.twin, shift), of_a_kind=6
+        )
         slowness = np.where(mesh.cells_labelled(*GREY), max(ratio, 1.0), 1.0)
         reach = 2.0 * float(np.median(mesh.edge_length()))
         whole = found["whole"]
@@ -230,6 +259,7 @@ class Prepared:
             parameters,
             self.distances(parameters),
             profile=profile,  # type: ignore[arg-type]
+            observed=self.observed_density,
         )
         lives = self.living_nodes()
         return {name: np.where(lives, values, 0.0) for name, values in state.items()}
@@ -261,7 +291,7 @@ def _identity(twin: Twin) -> Hashable:
         (name, id(part)) for name, part in sorted((twin.tissue_probabilities or {}).items())
     )
     fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
-    return id(twin.mesh), id(twin.tissues), masks, maps, fibres
+    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, id(twin.evidence)
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()

@@ -127,6 +127,12 @@ class SurrogateSolver:
                 f"{twin.model.describe()}; leave [model] out of the patient file, or ask the "
                 "finite-element solver."
             )
+        if twin.evidence is not None and twin.evidence.density is not None:
+            raise InvalidInput(
+                "A surrogate learns a tumour that begins from its outlines, and this patient's "
+                "begins from a density in images; leave density out of the patient file, or ask "
+                "the finite-element solver."
+            )
         if not 28.0 <= horizon_day <= 3650.0:
             raise InvalidInput(
                 f"The horizon is {horizon_day:g} day; a surrogate learns 28 to 3650 days."

@@ -23,6 +23,7 @@ from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, Twin
 from twin.regimen import Regimen
+from twin.start_evidence import StartEvidence
 from twin.storage import sha256_of, storage_errors, write_atomically
 
 __all__ = ["check_target", "is_built", "read_built", "write_built"]
@@ -116,6 +117,8 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         arrays["image"] = twin.image
     if twin.tensor is not None:
         arrays["tensor"] = twin.tensor
+    if twin.evidence is not None:
+        arrays |= {f"start_{name}": values for name, values in twin.evidence.arrays.items()}
     for name, values in (twin.tissue_probabilities or {}).items():
         arrays[f"probability_{name}"] = values
     for number, structure in enumerate(twin.structures.values()):
@@ -227,6 +230,11 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
             for name in arrays.files
             if name.startswith(prefix)
         }
+        start = {
+            name.removeprefix("start_"): arrays[name]
+            for name in arrays.files
+            if name.startswith("start_")
+        }
         grid = Grid(shape, arrays["affine"])  # type: ignore[arg-type]
     return Twin(
         name=record["name"],
@@ -244,4 +252,5 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         model=ModelChoice(**record["model"]),
         tissue_probabilities=maps or None,
         tensor=tensor,
+        evidence=StartEvidence.from_arrays(start),
     )

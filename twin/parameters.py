@@ -6,7 +6,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,14 @@ from twin.errors import InvalidInput
 from twin.examples import data_folder
 from twin.units import parse_unit
 
-__all__ = ["LogNormal", "Parameter", "ParameterSet", "load_parameter_set", "parameter_set_names"]
+__all__ = [
+    "LogNormal",
+    "Normal",
+    "Parameter",
+    "ParameterSet",
+    "load_parameter_set",
+    "parameter_set_names",
+]
 
 _SOURCES = ("doi:", "calibrated:", "assumed:")
 _EVIDENCE = {
@@ -55,6 +62,33 @@ class LogNormal:
 
 
 @dataclass(frozen=True, slots=True)
+class Normal:
+    """A normal prior, for what may be negative."""
+
+    mean: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.mean < math.inf or not 0.0 < self.sd < math.inf:
+            raise InvalidInput(
+                f"A normal prior needs a finite mean and a positive sd, not {self.mean} and "
+                f"{self.sd}."
+            )
+
+    def quantile(self, probability: float) -> float:
+        """Value below which the stated probability lies.
+
+        Examples
+        --------
+        >>> round(Normal(0.0, 1.0).quantile(0.975), 4)
+        1.96
+        """
+        if not 0.0 < probability < 1.0:
+            raise InvalidInput(f"A probability lies between 0 and 1, not {probability}.")
+        return NormalDist(self.mean, self.sd).inv_cdf(probability)
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter; valid or not there at all.
 
@@ -66,7 +100,7 @@ class Parameter:
         The internal unit, such as ``mm2/day``.
     low, high : float, [`unit`]
         Range outside which the model has no meaning or no data; ends included.
-    prior : LogNormal or None
+    prior : LogNormal, Normal or None
         Uncertainty between patients.
     source : str
         ``doi: ...``, ``calibrated: to what`` or ``assumed: reason``.
@@ -84,7 +118,7 @@ class Parameter:
     unit: str
     low: float
     high: float
-    prior: LogNormal | None
+    prior: LogNormal | Normal | None
     source: str
     basis: str = ""
     evidence: str = "D"
@@ -125,7 +159,7 @@ class Parameter:
         """Plain numbers and text, as in a TOML entry."""
         entry: dict[str, Any] = {key: getattr(self, key) for key in _KEYS if key != "prior"}
         if self.prior is not None:
-            entry["prior"] = {"median": self.prior.median, "sigma_ln": self.prior.sigma_ln}
+            entry["prior"] = asdict(self.prior)
         return entry
 
 
@@ -225,12 +259,19 @@ class ParameterSet(Mapping[str, Parameter]):
             try:
                 entries[name] = Parameter(
                     name=name,
-                    prior=None if prior is None else LogNormal(**prior),
+                    prior=_prior(prior),
                     **{key: entry[key] for key in entry if key != "prior"},
                 )
             except (InvalidInput, TypeError) as error:
                 raise InvalidInput(f"{where}: {error}") from None
         return cls(content["name"], entries)
+
+
+def _prior(table: Mapping[str, float] | None) -> LogNormal | Normal | None:
+    """The prior that a table names by its keys: median and sigma_ln, or mean and sd."""
+    if table is None:
+        return None
+    return Normal(**table) if "mean" in table else LogNormal(**table)
 
 
 def _unknown(name: object, known: Mapping[str, Parameter]) -> InvalidInput:

@@ -21,6 +21,7 @@ from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
+from twin.start_evidence import StartEvidence
 from twin.tissue_probabilities import check_probabilities
 
 __all__ = ["MESH_LABELS", "TISSUES", "TUMOUR_STRUCTURES", "Grid", "Structure", "Twin"]
@@ -170,6 +171,8 @@ class Twin:
     tensor : ndarray of float32 or None, shape (*grid, 6)
         Water diffusion tensor, xx yy zz yz xz xy in RAS axes, in any unit; six zeros where
         no direction is known. In the tumour it is what is to be used, not what was measured.
+    evidence : StartEvidence or None
+        What the images leave open of day 0: the spread of several segmentations, a density.
 
     Raises
     ------
@@ -194,6 +197,7 @@ class Twin:
     model: ModelChoice = field(default_factory=ModelChoice)
     tissue_probabilities: Mapping[str, NDArray[np.float32]] | None = None
     tensor: NDArray[np.float32] | None = None
+    evidence: StartEvidence | None = None
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -214,6 +218,8 @@ class Twin:
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
         self._check_tumour()
         self._check_migration()
+        if self.evidence is not None:
+            self.evidence.check_shape(self.grid.shape)
         for mesh, what in (
             (self.mesh, "mesh"),
             (self.coarse_mesh, "coarse mesh"),
@@ -329,6 +335,8 @@ class Twin:
             digest.update(f"probability {name}".encode() + _digest(values))
         if self.tensor is not None:
             digest.update(b"tensor" + _digest(self.tensor))
+        if self.evidence is not None:
+            digest.update(b"evidence" + self.evidence.digest())
         return digest.hexdigest()
 
     def describe(self) -> str:
@@ -357,6 +365,8 @@ class Twin:
         if self.tensor is not None:
             share = known(self.tensor)[self.tissues == TISSUES["white_matter"]].mean()
             lines.append(f"Diffusion tensor: known in {100 * share:.0f} % of the white matter.")
+        if self.evidence is not None:
+            lines += self.evidence.describe()
         if self.delivered.courses:
             lines += ["Given already:", *self.delivered.describe(self.calendar)]
         return "\n".join(lines)

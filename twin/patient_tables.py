@@ -120,6 +120,44 @@ class TensorTable(FileModel):
         return order
 
 
+#: What a file's ADC values are multiplied by to become mm2/s.
+_ADC_UNITS = {"mm2/s": 1.0, "um2/s": 1e-6, "um2/ms": 1e-3}
+
+
+class AdcTable(FileModel):
+    """Apparent diffusion coefficient, which falls with cells in solid enhancing tumour."""
+
+    file: str = Field(description="image file on the visit's grid")
+    unit: Literal["mm2/s", "um2/s", "um2/ms"] = Field(description="unit of the file's values")
+    noise: float = Field(gt=0.0, description="standard deviation of a voxel, in the same unit")
+
+    @property
+    def mm2_per_s(self) -> float:
+        """What the file's values are multiplied by, [mm2/s]."""
+        return _ADC_UNITS[self.unit]
+
+
+class FetTable(FileModel):
+    """Amino-acid PET, whose uptake over that of healthy tissue rises with cells."""
+
+    file: str = Field(description="image file on the visit's grid, in any unit")
+    noise: float = Field(
+        gt=0.0, description="standard deviation of a voxel's tumour-to-brain ratio"
+    )
+    background: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="uptake of healthy tissue; the mean 20 mm or more from the tumour if absent",
+    )
+
+
+class DensityTable(FileModel):
+    """Images of cell density, weighed against the outlines by their noise."""
+
+    adc: AdcTable | None = None
+    fet: FetTable | None = None
+
+
 class VisitTable(FileModel):
     """``[[visit]]``: the images of one day."""
 
@@ -127,7 +165,12 @@ class VisitTable(FileModel):
     reference: bool = Field(default=False, description="day 0; exactly one visit is the reference")
     tissues: str = Field(description="NIfTI file of tissue labels")
     tissue_labels: TissueLabels = TissueLabels()
-    segmentation: str = Field(description="NIfTI file of the tumour's parts")
+    segmentation: str | tuple[str, ...] = Field(
+        description="file of the tumour's parts, or several of them by different readers"
+    )
+    consensus: Literal["staple", "majority"] = Field(
+        default="staple", description="how several segmentations become one"
+    )
     labels: Annotated[TumourLabels, BeforeValidator(_convention)] = Field(
         description="a convention, or a table of numbers"
     )
@@ -138,6 +181,23 @@ class VisitTable(FileModel):
     tensor: TensorTable | None = Field(
         default=None, description='diffusion tensor image, for migration = "tensor"'
     )
+    density: DensityTable | None = Field(
+        default=None, description="images of cell density, for the state on day 0"
+    )
+
+    @field_validator("segmentation")
+    @classmethod
+    def _some(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not files:
+            raise InvalidInput("the list of segmentations is empty; name at least one file.")
+        if not isinstance(files, str) and len(set(files)) < len(files):
+            raise InvalidInput("a segmentation is named twice; each reader counts once.")
+        return files
+
+    @property
+    def segmentations(self) -> tuple[str, ...]:
+        """Files of the tumour's parts, one a reader."""
+        return (self.segmentation,) if isinstance(self.segmentation, str) else self.segmentation
 
 
 class ModelTable(FileModel):

@@ -14,7 +14,7 @@ from solvers.adjoint.diffusion import EdgeGraph
 from solvers.adjoint.measures import Measures
 from solvers.adjoint.run import AdjointRun, Epoch
 from solvers.adjoint.tensors import by_differences, run_through, transmissibilities
-from solvers.initial_state import settled_state
+from solvers.initial_state import settled_state, weighing_of
 from solvers.march import automatic_step
 from solvers.models import Model, compose
 from solvers.pharmacokinetics import HOURS_PER_DAY
@@ -237,13 +237,14 @@ class DifferentiableRun:
         known = self.twin.parameters
         distances = self.prepared.distances(known)
         lives = self.prepared.living_nodes()
+        weighing = weighing_of(known, self.prepared.observed_density)
         base = np.sqrt(known.value("diffusivity_white") / known.value("diffusivity_grey"))
 
         def field(front: NDArray[np.float64]) -> NDArray[np.float64]:
             white, grey, rate, upper, lower = front
             way = distances["beyond"] + (np.sqrt(white / grey) - base) * distances["beyond_slope"]
             state = settled_state(
-                {**distances, "beyond": way}, float(np.sqrt(white / rate)), upper, lower
+                {**distances, "beyond": way}, float(np.sqrt(white / rate)), upper, lower, weighing
             )
             return np.where(lives, np.stack([state["viable"], state["necrosis"]]), 0.0)
 

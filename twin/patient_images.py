@@ -1,0 +1,223 @@
+"""The images of the reference visit, read, checked and put on one grid of cubic voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.errors import GeometryMismatch, InvalidInput
+from twin.images import Image, read_nifti, same_grid
+from twin.parameters import ParameterSet
+from twin.patient import TISSUES, Grid
+from twin.patient_file import PatientFile, VisitTable, cavity_name
+from twin.resampling import to_isotropic
+from twin.start_evidence import StartEvidence
+from twin.start_images import agreed_tumour, start_evidence
+from twin.tissue_images import partial_volumes, tensor_on_grid
+
+__all__ = ["PatientVoxels", "read_voxels"]
+
+Mask = NDArray[np.bool_]
+
+_CROP_MARGIN = 4  # voxels kept around the head
+#: Images that are resampled linearly; the others are labels.
+_SMOOTH = ("t1", "part_", "density_")
+_OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
+
+
+@dataclass(frozen=True, slots=True)
+class PatientVoxels:
+    """All images of the reference visit, on one grid of cubic voxels."""
+
+    grid: Grid
+    tissues: NDArray[np.int8]
+    tumour: Mapping[str, Mask]
+    organs: Mapping[str, Mask]
+    cavities: Mapping[str, Mask]
+    image: NDArray[np.float32] | None
+    probabilities: Mapping[str, NDArray[np.float32]] | None
+    tensor: NDArray[np.float32] | None
+    evidence: StartEvidence | None
+
+
+def read_voxels(
+    content: PatientFile, parameters: ParameterSet, folder: Path, where: str
+) -> PatientVoxels:
+    """Read every image, check that all lie on one grid, make it cubic, crop it to the head.
+
+    Raises
+    ------
+    InvalidInput, GeometryMismatch
+        One sentence about the first image that is wrong.
+    """
+    visit = content.reference
+    tissues = read_nifti(folder / visit.tissues, what="tissue map")
+    files: dict[str, tuple[str, str]] = {
+        f"segmentation_{number}": (file, "segmentation")
+        for number, file in enumerate(visit.segmentations)
+    }
+    if content.structures is not None:
+        files["structures"] = (content.structures.file, "structures")
+    for number, past in enumerate(content.history.resection):
+        files[cavity_name(number)] = (past.cavity, "cavity")
+    if visit.t1 is not None:
+        files["t1"] = (visit.t1, "T1 image")
+    if visit.density is not None:
+        for name, image in visit.density:
+            if image is not None:
+                files[f"density_{name}"] = (image.file, f"{name.upper()} image")
+    if visit.tissue_probabilities is not None:
+        for name, file in visit.tissue_probabilities:
+            files[f"part_{name}"] = (file, f"probability of {name}")
+    images = {"tissues": tissues}
+    for key, (file, what) in files.items():
+        images[key] = read_nifti(folder / file, what=what)
+        try:
+            same_grid(
+                images[key],
+                tissues,
+                names=(f"the {what} {file}", f"the tissue map {visit.tissues}"),
+            )
+        except GeometryMismatch as error:
+            raise GeometryMismatch(f"{where}: {error}") from None
+
+    for key, image in images.items():
+        if key.startswith(("tissues", "segmentation", "structures")):
+            images[key] = _whole_numbers(image, what=key.partition("_")[0])
+    straight: dict[str, Any] = {
+        key: to_isotropic(image, labels=not key.startswith(_SMOOTH))
+        for key, image in images.items()
+    }
+    box = _head_box(straight["tissues"].data > 0)
+    affine = np.array(straight["tissues"].affine)
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    cut: dict[str, NDArray[Any]] = {key: image.data[box] for key, image in straight.items()}
+    tissue_map = _tissue_map(cut["tissues"], visit)
+    readings = []
+    for number, file in enumerate(visit.segmentations):
+        key = f"segmentation_{number}"
+        parts = _tumour_masks(cut[key], visit, file)
+        _check_tumour_place(parts, tissue_map, visit, file)
+        _check_whole(parts, straight[key].data, visit, file)
+        readings.append(parts)
+    spacing_mm = float(straight["tissues"].spacing_mm.mean())
+    tumour, agreed = agreed_tumour(readings, visit, spacing_mm, where=where)
+    organs: dict[str, Mask] = {}
+    if content.structures is not None:
+        numbers = {name: organ.label for name, organ in content.structures.labels.items()}
+        organs = _labelled(cut["structures"], numbers, f"structures {content.structures.file}")
+    cavities = {key: cut[key] > 0 for key in cut if key.startswith("cavity")}
+    for name, mask in {**organs, **cavities}.items():
+        if not mask.any():
+            raise InvalidInput(f"{where}: {name} has no voxel in the head; check its file.")
+    grid = Grid(tissue_map.shape, affine)  # type: ignore[arg-type]
+    return PatientVoxels(
+        grid=grid,
+        tissues=tissue_map,
+        tumour=tumour,
+        organs=organs,
+        cavities=cavities,
+        image=cut["t1"].astype(np.float32) if "t1" in cut else None,
+        probabilities=partial_volumes(cut, tissue_map, where=where),
+        tensor=None
+        if visit.tensor is None
+        else tensor_on_grid(visit.tensor, folder, grid, tissue_map, tumour, where=where),
+        evidence=start_evidence(
+            agreed, cut, visit, parameters, tissue_map, tumour, spacing_mm, where=where
+        ),
+    )
+
+
+def _whole_numbers(image: Image, *, what: str) -> Image:
+    """Labels as int32; floats are taken only where they are whole."""
+    data = image.data
+    if data.dtype.kind == "f" and not (data == np.rint(data)).all():
+        raise InvalidInput(f"The {what} holds values that are not whole; labels must be numbers.")
+    if data.min() < 0 or data.max() > 32767:
+        raise InvalidInput(
+            f"The {what} has labels from {data.min():g} to {data.max():g}; 0 to 32767 are allowed."
+        )
+    return Image(data.astype(np.int32), image.affine)
+
+
+def _labelled(data: NDArray[Any], numbers: Mapping[str, int], what: str) -> dict[str, Mask]:
+    """Return a mask for each named number; a number without a name is refused."""
+    present = np.flatnonzero(np.bincount(data.ravel()))
+    unnamed = [int(number) for number in present if number and number not in numbers.values()]
+    if unnamed:
+        names = ", ".join(f"{name} = {number}" for name, number in numbers.items())
+        raise InvalidInput(
+            f"The {what} has a label {unnamed[0]} without a name (named are {names}); "
+            "name it in labels or take it out of the file."
+        )
+    return {name: data == number for name, number in numbers.items()}
+
+
+def _tumour_masks(data: NDArray[Any], visit: VisitTable, file: str) -> dict[str, Mask]:
+    what = f"segmentation {file}"
+    present = np.flatnonzero(np.bincount(data.ravel()))
+    if len(present) == 1:
+        kind = "background only" if present[0] == 0 else f"the label {present[0]} everywhere"
+        raise InvalidInput(f"The {what} holds {kind}; it must mark the tumour's parts in a head.")
+    masks = _labelled(data, visit.labels.numbers, what)
+    for name in ("enhancing", "flair"):
+        if not masks[name].any():
+            raise InvalidInput(
+                f"The {what} has no voxel of {name} (label {visit.labels.numbers[name]}); "
+                "check the labels in the patient file."
+            )
+    masks.setdefault("necrosis", np.zeros(data.shape, bool))
+    return masks
+
+
+def _tissue_map(data: NDArray[Any], visit: VisitTable) -> NDArray[np.int8]:
+    what = f"tissue map {visit.tissues}"
+    masks = _labelled(data, dict(visit.tissue_labels), what)
+    tissues = np.zeros(data.shape, np.int8)
+    for name, mask in masks.items():
+        if not mask.any():
+            raise InvalidInput(f"The {what} has no voxel of {name}; it needs all three tissues.")
+        tissues[mask] = TISSUES[name]
+    return tissues
+
+
+def _check_tumour_place(
+    tumour: Mapping[str, Mask], tissues: NDArray[np.int8], visit: VisitTable, file: str
+) -> None:
+    whole = np.any(list(tumour.values()), axis=0)
+    beyond = float((tissues[whole] == 0).mean())
+    if not beyond <= _OUTSIDE_ALLOWED:
+        raise InvalidInput(
+            f"{100 * beyond:.0f} % of the tumour in {file} lies outside the head of "
+            f"{visit.tissues}; at most {100 * _OUTSIDE_ALLOWED:.0f} % may: check that both are of "
+            "the same patient and visit."
+        )
+
+
+def _check_whole(
+    tumour: Mapping[str, Mask], data: NDArray[Any], visit: VisitTable, file: str
+) -> None:
+    """Refuse a segmentation that reaches beyond the cropped head."""
+    kept = sum(int(mask.sum()) for mask in tumour.values())
+    if kept != np.count_nonzero(data):
+        raise InvalidInput(
+            f"The tumour in {file} reaches far out of the head of {visit.tissues}; "
+            "check that both are of the same patient and visit."
+        )
+
+
+def _head_box(head: Mask) -> tuple[slice, ...]:
+    """Return the box of the head with a small margin."""
+    if not head.any():
+        raise InvalidInput("The tissue map is background only; it must mark the head's tissues.")
+    box = []
+    for axis in range(3):
+        filled = np.flatnonzero(head.any(axis=tuple(a for a in range(3) if a != axis)))
+        start = max(0, int(filled[0]) - _CROP_MARGIN)
+        box.append(slice(start, min(head.shape[axis], int(filled[-1]) + _CROP_MARGIN + 1)))
+    return tuple(box)
