@@ -141,16 +141,21 @@ def test_the_engine_s_page_runs(small_demo, capsys):
 
 def test_example_files_of_the_page_are_valid(tmp_path):
     from scenarios.study_file import read_study
-    from twin.patient_file import MeshTable, read_patient_file
+    from twin.patient_file import MeshTable, VisitTable, read_patient_file
     from twin.toml_file import check
 
     page = (ROOT / "docs" / "files.md").read_text("utf-8")
-    patient, own_mesh, study = re.findall(r"```toml\n(.*?)```", page, re.S)
+    patient, readers, own_mesh, study = re.findall(r"```toml\n(.*?)```", page, re.S)
     (tmp_path / "patient.toml").write_text(patient, encoding="utf-8")
     (tmp_path / "study.toml").write_text(study, encoding="utf-8")
     read = read_patient_file(tmp_path / "patient.toml")
     assert read.history.regimen(read.calendar).radiotherapy
     assert read.parameters.resolve(where="page").value("diffusivity_white") == 0.1
+    (several,) = tomllib.loads(readers)["visit"]
+    (visit,) = tomllib.loads(patient)["visit"]
+    both = check(VisitTable, {**visit, **several}, where="page")
+    assert len(both.segmentations) == 3
+    assert both.density.adc.mm2_per_s == 1e-6
     table = check(MeshTable, tomllib.loads(own_mesh)["mesh"], where="page")
     assert table.labels["white_matter"] == ("deep", 3)
     found = read_study(tmp_path / "study.toml").study
