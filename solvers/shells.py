@@ -19,10 +19,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from solvers.dose_response import OneCompartment
 from solvers.growth import GrowthRates
 from solvers.initial_state import settled_state
 from solvers.kernels import react_at_length
-from solvers.pharmacokinetics import OneCompartment
 from solvers.prepared import Prepared
 from solvers.stepping import plan_steps
 from twin.compiled import compiled

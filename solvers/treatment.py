@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.dose_response import surviving_fraction
-from solvers.pharmacokinetics import OneCompartment
+from solvers.dose_response import OneCompartment, surviving_fraction
 from solvers.prepared import Prepared
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput

@@ -12,11 +12,10 @@ from box_meshes import box_mesh, observed_order
 from scipy.integrate import quad, solve_ivp
 
 from solvers.block_kernels import block_react
-from solvers.dose_response import log_surviving_fraction, surviving_fraction
+from solvers.dose_response import OneCompartment, log_surviving_fraction, surviving_fraction
 from solvers.growth import Growth, GrowthRates, react
 from solvers.models import Model, Rate, Species, compose
 from solvers.operators import mesh_operators
-from solvers.pharmacokinetics import OneCompartment
 from twin.errors import InvalidInput
 from twin.events import DrugDose
 from twin.model_choice import ModelChoice

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
 from solvers.closed_forms import oxygen as closed_forms
-from solvers.oxygen_effect import hypoxia_factor, oxygen_enhancement, with_hypoxia
+from solvers.dose_response import hypoxia_factor, oxygen_enhancement, with_hypoxia
 from solvers.steady_oxygen import (
     OxygenField,
     effective_oxygen,

@@ -14,10 +14,10 @@ from solvers.adjoint.diffusion import EdgeGraph
 from solvers.adjoint.measures import Measures
 from solvers.adjoint.run import AdjointRun, Epoch
 from solvers.adjoint.tensors import by_differences, run_through, transmissibilities
+from solvers.dose_response.kinetics import HOURS_PER_DAY
 from solvers.initial_state import settled_state, weighing_of
 from solvers.march import automatic_step
 from solvers.models import Model, compose
-from solvers.pharmacokinetics import HOURS_PER_DAY
 from solvers.prepared import prepare
 from solvers.stepping import Step, plan_steps
 from solvers.treatment import Treatment

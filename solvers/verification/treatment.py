@@ -29,7 +29,7 @@ def _exposure() -> list[Row]:
     import numpy as np
     from scipy.integrate import solve_ivp
 
-    from solvers.pharmacokinetics import OneCompartment
+    from solvers.dose_response import OneCompartment
     from twin.events import DrugDose
 
     clearance, volume, dose = 10.0, 30.3, 150.0  # [L/h], [L], [mg]

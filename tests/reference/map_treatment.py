@@ -2,9 +2,13 @@
 
 from reference.routes import Route, missing
 from scenarios import metrics
-from solvers.dose_response import log_surviving_fraction, surviving_fraction
-from solvers.oxygen_effect import oxygen_enhancement, with_hypoxia
-from solvers.pharmacokinetics import OneCompartment
+from solvers.dose_response import (
+    OneCompartment,
+    log_surviving_fraction,
+    oxygen_enhancement,
+    surviving_fraction,
+    with_hypoxia,
+)
 from twin.events import DrugDose
 from twin.parameters import LogNormal
 
@@ -66,7 +70,7 @@ def area(case):
     return float(kinetics.exposure(doses, 1000.0 * half_life / 24.0))
 
 
-PK = [Route("bolus_AUC_inf", area), missing(".*", "solvers.pharmacokinetics.concentration")]
+PK = [Route("bolus_AUC_inf", area), missing(".*", "solvers.dose_response.concentration")]
 
 
 def quantile(case):
