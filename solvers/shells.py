@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from solvers.dose_response import OneCompartment
+from solvers.dose_response import temozolomide
 from solvers.growth import GrowthRates
 from solvers.initial_state import settled_state
 from solvers.kernels import react_at_length
@@ -124,7 +124,7 @@ class ShellModel:
         halves = np.stack([begins, 0.5 * (begins + ends), ends], axis=1)
         kill, exposure = np.zeros((len(steps), 2)), np.zeros(len(times))
         if schedule.drug_doses:
-            kinetics = OneCompartment.of_temozolomide(parameters, body_surface_m2)
+            kinetics = temozolomide(parameters, body_surface_m2)
             kappa = parameters.value("temozolomide_kill")
             area = kinetics.exposure(schedule.drug_doses, halves)
             kill = kappa * np.diff(area, axis=1) / np.diff(halves, axis=1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.dose_response import OneCompartment, surviving_fraction
+from solvers.dose_response import surviving_fraction, temozolomide
 from solvers.prepared import Prepared
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
@@ -34,9 +34,7 @@ class Treatment:
         self._surviving: dict[tuple[int, tuple[float, float]], NDArray[np.float64]] = {}
         self._drug = self.schedule.drug_doses
         self._kill = parameters.value("temozolomide_kill") if self._drug else 0.0
-        self._kinetics = (
-            OneCompartment.of_temozolomide(parameters, twin.body_surface_m2) if self._drug else None
-        )
+        self._kinetics = temozolomide(parameters, twin.body_surface_m2) if self._drug else None
 
     def surviving(
         self, fraction: Fraction, sensitivities: Mapping[int, tuple[float, float]]

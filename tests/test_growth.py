@@ -12,7 +12,7 @@ from box_meshes import box_mesh, observed_order
 from scipy.integrate import quad, solve_ivp
 
 from solvers.block_kernels import block_react
-from solvers.dose_response import OneCompartment, log_surviving_fraction, surviving_fraction
+from solvers.dose_response import log_surviving_fraction, one_compartment, surviving_fraction
 from solvers.growth import Growth, GrowthRates, react
 from solvers.models import Model, Rate, Species, compose
 from solvers.operators import mesh_operators
@@ -388,7 +388,7 @@ VOLUME_L, CLEARANCE_L_H = 30.3, 10.0
 def kinetics():
     """75 mg/m2 for 2 m2 are the 150 mg of the reference values."""
     half_life = np.log(2.0) * VOLUME_L / CLEARANCE_L_H
-    return OneCompartment(
+    return one_compartment(
         clearance_l_h=CLEARANCE_L_H, half_life_h=half_life, body_surface_m2=2.0
     )  # fmt: skip
 
@@ -433,7 +433,7 @@ def test_exposure_is_the_area_under_the_concentration(kinetics):
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 def test_bad_kinetics_are_refused(bad):
     with pytest.raises(InvalidInput, match="must be finite and above 0"):
-        OneCompartment(clearance_l_h=bad, half_life_h=2.0, body_surface_m2=2.0)
+        one_compartment(clearance_l_h=bad, half_life_h=2.0, body_surface_m2=2.0)
 
 
 # --- the compiled loops of a batch -------------------------------------------------------------

@@ -60,6 +60,56 @@ class LogNormal:
             raise InvalidInput(f"A probability lies between 0 and 1, not {probability}.")
         return self.median * math.exp(self.sigma_ln * NormalDist().inv_cdf(probability))
 
+    @property
+    def mean(self) -> float:
+        """``median exp(sigma^2 / 2)``.
+
+        Examples
+        --------
+        >>> round(LogNormal(0.14, 0.9).mean, 4)
+        0.2099
+        """
+        return self.median * math.exp(0.5 * self.sigma_ln**2)
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation, ``mean sqrt(exp(sigma^2) - 1)``.
+
+        Examples
+        --------
+        >>> round(LogNormal(0.14, 0.9).sd, 4)
+        0.2345
+        """
+        return self.mean * math.sqrt(math.expm1(self.sigma_ln**2))
+
+    def times(self, other: LogNormal, power: float = 1.0) -> LogNormal:
+        """The prior of an independent product ``x y^power``, log-normal again.
+
+        Examples
+        --------
+        >>> LogNormal(0.2, 0.3).times(LogNormal(0.05, 0.4)).sigma_ln
+        0.5
+        """
+        return LogNormal(
+            self.median * other.median**power,
+            math.hypot(self.sigma_ln, power * other.sigma_ln),
+        )
+
+    def updated(self, observed: list[float], sigma_ln: float) -> LogNormal:
+        """The prior after independent observations of ln x with this error, conjugate.
+
+        Examples
+        --------
+        >>> round(LogNormal(1.0, 0.9).updated([1.0] * 4, 0.2).sigma_ln, 6)
+        0.099388
+        """
+        if not 0.0 < sigma_ln < math.inf or not all(0.0 < x < math.inf for x in observed):
+            raise InvalidInput("Observations and their sigma_ln must be finite and above 0.")
+        own, each = self.sigma_ln**-2, sigma_ln**-2
+        precision = own + each * len(observed)
+        total = own * math.log(self.median) + each * sum(math.log(x) for x in observed)
+        return LogNormal(math.exp(total / precision), precision**-0.5)
+
 
 @dataclass(frozen=True, slots=True)
 class Normal:

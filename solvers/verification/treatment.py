@@ -29,11 +29,11 @@ def _exposure() -> list[Row]:
     import numpy as np
     from scipy.integrate import solve_ivp
 
-    from solvers.dose_response import OneCompartment
+    from solvers.dose_response import one_compartment
     from twin.events import DrugDose
 
     clearance, volume, dose = 10.0, 30.3, 150.0  # [L/h], [L], [mg]
-    kinetics = OneCompartment(
+    kinetics = one_compartment(
         clearance_l_h=clearance, half_life_h=math.log(2.0) * volume / clearance, body_surface_m2=2.0
     )
     doses = [DrugDose(float(day), "temozolomide", dose / 2.0) for day in range(5)]
