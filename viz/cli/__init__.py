@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 #: name: (module, one line of help), in the order of a first visit.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "put an example patient and study into a folder"),
+    "segment": ("segment", "label images by a network that you have on disk"),
     "build": ("build", "make the mesh of a patient from images and outlines"),
     "run": ("run", "simulate every treatment of a study"),
     "compare": ("compare", "one row a treatment, what differs, and the ranking"),
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        rows = [f"  {name:<9} {line}" for name, (_, line) in COMMANDS.items()]
+        rows = [f"  {name:<10} {line}" for name, (_, line) in COMMANDS.items()]
         sys.stdout.write(HELP.format(commands="\n".join(rows)))
         return 0 if arguments else 2
     if arguments[0] == "--version":
