@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from twin.assemble import assemble
@@ -12,6 +13,7 @@ from twin.own_mesh import mesh_remarks
 from twin.patient import Twin
 from twin.patient_file import MeshTable, read_patient_file
 from twin.protocol import Progress
+from twin.quality_gate import QualityFound, require_good_meshes
 
 __all__ = ["build", "load"]
 
@@ -22,6 +24,7 @@ def build(
     *,
     mesh: MeshTable | None = None,
     force: bool = False,
+    more: Callable[[Twin, QualityFound, Path], object] | None = None,
     progress: Progress | None = None,
 ) -> Twin:
     """Return the twin of a ``patient.toml`` and write it into `folder`.
@@ -41,6 +44,9 @@ def build(
         How fine the mesh is, or which file holds it (a relative path begins at
         the patient file's folder), instead of the file's ``[mesh]``.
     force : bool
+    more : callable or None
+        Writes further files: called with the twin, what the quality gate found, and the
+        folder, before that appears under its name.
     progress : callable or None
         Called with the part done, 0 to 1, and what is being done.
 
@@ -48,6 +54,8 @@ def build(
     ------
     InvalidInput, GeometryMismatch
         Bad input, or a folder that holds something else; nothing is written.
+    MeshRejected
+        A mesh is below a bar of the quality gate; nothing is written.
     StorageFailed
         The disk is full; nothing half-written stays.
     """
@@ -56,7 +64,10 @@ def build(
     file = _patient_file(Path(patient_toml))
     twin = assemble(file, mesh=mesh, progress=progress)
     options = mesh if mesh is not None else read_patient_file(file).mesh
-    write_built(twin, target, force=force, remarks=mesh_remarks(options))
+    found = require_good_meshes(twin, options)
+    remarks = (*mesh_remarks(options), *found.remarks)
+    write = None if more is None else lambda partial: more(twin, found, partial)
+    write_built(twin, target, force=force, remarks=remarks, more=write)
     return twin
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,18 @@ def check_target(folder: Path) -> None:
 
 
 def write_built(
-    twin: Twin, folder: Path, *, force: bool = False, remarks: Sequence[str] = ()
+    twin: Twin,
+    folder: Path,
+    *,
+    force: bool = False,
+    remarks: Sequence[str] = (),
+    more: Callable[[Path], object] | None = None,
 ) -> bool:
     """Write `twin` into `folder`, which appears when it is whole; return whether it was written.
 
     A folder that holds the same patient already is left alone. The `remarks`
-    stand in ``quality.txt``, after the patient and before the figures.
+    stand in ``quality.txt``, after the patient and before the figures; `more` is called
+    with the folder while it is made and may write further files into it.
 
     Raises
     ------
@@ -96,6 +102,8 @@ def write_built(
         partial.mkdir(parents=True)
     try:
         _write_files(twin, partial, remarks)
+        if more is not None:
+            more(partial)
         if record is not None:
             folder.rename(old)
         partial.replace(folder)

@@ -6,12 +6,17 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from twin.meshing.gate import MeshRejected
     from twin.patient_file import MeshTable
     from viz.cli.running import Output
 
 DESCRIPTION = """\
 Make the twin of a patient: images and outlines onto one grid, three meshes, and a
-report of their quality. Meshes are cached by content, so a second build is quick."""
+page of their quality. A mesh below the bars of the quality gate stops the build: what
+is wrong and where is said, with a picture beside the folder. Meshes are cached by
+content, so a second build is quick."""
 EXAMPLES = """\
   twin build demo/patient.toml -o demo/patient
   twin build demo/patient.toml -o demo/patient --json
@@ -59,6 +64,33 @@ def _mesh_table(arguments: argparse.Namespace) -> MeshTable | None:
     )
 
 
+def _with_picture(rejected: MeshRejected, folder: Path) -> Exception:
+    """The same error with the path of a picture, drawn beside the folder that is not written."""
+    from twin.assemble import mesh_labels
+    from twin.errors import InvalidInput
+    from twin.patient import Twin
+    from viz.rejected_mesh import draw_rejected
+
+    patient = rejected.rejected
+    if not isinstance(patient, Twin):
+        return rejected
+    meshes = {
+        "mesh": patient.mesh,
+        "coarse mesh": patient.coarse_mesh,
+        "coarsest mesh": patient.coarsest_mesh,
+    }
+    core = (patient.structures[name].mask for name in ("enhancing", "necrosis"))
+    picture = draw_rejected(
+        folder.with_name(f"{folder.name}-rejected.png"),
+        rejected.verdict,
+        meshes[rejected.what],
+        mesh_labels(patient.tissues, *core),
+        patient.grid.affine,
+        patient.image,
+    )
+    return InvalidInput(f"{str(rejected).rstrip('.')} (drawn in {picture}).")
+
+
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Build the patient."""
     import json
@@ -66,13 +98,21 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from pathlib import Path
 
     import twin
+    from twin.meshing.gate import MeshRejected
 
     begin = time.perf_counter()
     mesh = _mesh_table(arguments)
-    with output.progress("building the patient") as progress:
-        patient = twin.build(
-            arguments.patient, arguments.output, mesh=mesh, force=arguments.force, progress=progress
-        )
+    try:
+        with output.progress("building the patient") as progress:
+            patient = twin.build(
+                arguments.patient,
+                arguments.output,
+                mesh=mesh,
+                force=arguments.force,
+                progress=progress,
+            )
+    except MeshRejected as rejected:
+        raise _with_picture(rejected, Path(arguments.output)) from None
     seconds = time.perf_counter() - begin
     folder = Path(arguments.output)
     quality = folder / "quality.json"
