@@ -24,12 +24,12 @@ __all__ = ["MeshSlices", "label_colours", "plane_section"]
 _KNOWN = {
     "fluid": "#56B4E9",
     "grey_matter": "#CC79A7",
-    "white_matter": "#F2E9D8",
+    "white_matter": "#009E73",
     "enhancing": "#D55E00",
     "necrosis": "#F0E442",
 }
 _OTHERS = (
-    "#E69F00", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#F0E442", "#56B4E9", "#B2DF8A",
+    "#E69F00", "#8DD3C7", "#0072B2", "#D55E00", "#CC79A7", "#F0E442", "#56B4E9", "#B2DF8A",
     "#CAB2D6", "#FB9A99", "#A6761D", "#66C2A5",
 )  # fmt: skip
 _RASTER_MM = 0.7
@@ -197,7 +197,7 @@ class MeshSlices:
             values = sample_voxels(self.image, self.affine, plane.points).reshape(plane.shape)
             inside = np.asarray(self.image)[np.asarray(self.labels) > 0].astype(float)
             low, high = np.percentile(inside[:: max(1, inside.size // 100_000)], [1.0, 98.0])
-            return np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0) * 0.85
+            return np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0) * 0.75
         found = sample_voxels(self.labels, self.affine, plane.points, linear=False)
         return np.where(found > 0, 0.25, 0.0).reshape(plane.shape)
 
@@ -209,24 +209,27 @@ class MeshSlices:
 
         mesh = self.mesh
         corners, cell = plane_section(mesh.points, mesh.cells, normal, position)
-        names = [mesh.label_names[int(number)] for number in mesh.cell_label[cell]]
-        table = {name: to_rgba(colour) for name, colour in self.colours.items()}
-        edges = np.array([table[name] for name in names]).reshape(-1, 4)
+        table = np.zeros((max(mesh.label_names) + 1, 4))
+        for number, name in mesh.label_names.items():
+            table[number] = to_rgba(self.colours[name])
+        edges = table[mesh.cell_label[cell]]
         faces = edges.copy()
-        edges[:, 3], faces[:, 3] = (0.75, 0.16) if fine else (0.55, 0.16)
+        edges[:, 3], faces[:, 3] = (0.8, 0.14) if fine else (0.5, 0.14)
+        sections: Any = corners[:, :, axes]  # matplotlib takes an array as well as lists
         ax.add_collection(
             PolyCollection(
-                list(corners[:, :, axes]),
+                sections,
                 facecolors=faces,
                 edgecolors=edges,
                 linewidths=0.5 if fine else 0.25,
             )
         )
         segments, numbers = self._interface_section(normal, position)
+        lines: Any = segments[:, :, axes]
         ax.add_collection(
             LineCollection(
-                list(segments[:, :, axes]),
-                colors=[table[mesh.label_names[int(number)]] for number in numbers],
+                lines,
+                colors=table[numbers],
                 linewidths=1.8 if fine else 0.7,
             )
         )

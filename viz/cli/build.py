@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twin.meshing.gate import MeshRejected
+    from twin.patient import Twin
     from twin.patient_file import MeshTable
+    from twin.quality_gate import QualityFound
     from viz.cli.running import Output
 
 DESCRIPTION = """\
@@ -42,21 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _read_table(arguments: argparse.Namespace) -> MeshTable:
+    """Return the patient file's ``[mesh]``."""
+    from pathlib import Path
+
+    from twin.patient_file import read_patient_file
+
+    place = Path(arguments.patient)
+    return read_patient_file(place / "patient.toml" if place.is_dir() else place).mesh
+
+
 def _mesh_table(arguments: argparse.Namespace) -> MeshTable | None:
     """Return the patient file's ``[mesh]`` with the meshes of the command line, None without."""
     from pathlib import Path
 
     from twin.errors import InvalidInput
-    from twin.patient_file import read_patient_file
 
     if arguments.mesh is None:
         if arguments.coarse_mesh is not None:
             raise InvalidInput("--coarse-mesh goes with --mesh; name the finer mesh as well.")
         return None
-    place = Path(arguments.patient)
-    table = read_patient_file(place / "patient.toml" if place.is_dir() else place).mesh
     coarse = arguments.coarse_mesh
-    return table.model_copy(
+    return _read_table(arguments).model_copy(
         update={
             "file": str(Path(arguments.mesh).absolute()),
             "coarse_file": None if coarse is None else str(Path(coarse).absolute()),
@@ -102,6 +111,16 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     begin = time.perf_counter()
     mesh = _mesh_table(arguments)
+    options = mesh if mesh is not None else _read_table(arguments)
+
+    def write_page(patient: Twin, found: QualityFound, folder: Path) -> None:
+        from twin.own_mesh import mesh_remarks
+        from viz.quality_page import write_quality_page
+        from viz.quality_subject import subject_of_twin
+
+        subject = subject_of_twin(patient, found, options, notes=mesh_remarks(options))
+        write_quality_page(subject, folder / "quality.html", title="Quality of the mesh")
+
     try:
         with output.progress("building the patient") as progress:
             patient = twin.build(
@@ -109,6 +128,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
                 arguments.output,
                 mesh=mesh,
                 force=arguments.force,
+                more=write_page,
                 progress=progress,
             )
     except MeshRejected as rejected:
@@ -117,16 +137,19 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     folder = Path(arguments.output)
     quality = folder / "quality.json"
     table = folder / "quality.txt"
+    page = folder / "quality.html"
     output.say(patient.describe())
     output.result(
         (table.read_text(encoding="utf-8") if table.exists() else "")
-        + f"\n{folder} holds the built patient ({seconds:.1f} s).",
+        + f"\n{folder} holds the built patient ({seconds:.1f} s)."
+        + (f" Quality of the mesh: {page}" if page.exists() else ""),
         {
             "ok": True,
             "command": "build",
             "folder": str(folder),
             "twin_hash": patient.content_hash,
             "quality": json.loads(quality.read_text(encoding="utf-8")) if quality.exists() else {},
+            "quality_page": str(page) if page.exists() else None,
             "seconds": round(seconds, 2),
         },
     )
