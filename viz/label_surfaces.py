@@ -15,8 +15,8 @@ from viz.offscreen import quiet_pyvista
 
 __all__ = ["LabelSurface", "label_surface"]
 
-_ITERATIONS = 30
-_PASS_BAND = 0.05
+#: Iterations of the filter, and the part of the frequencies that pass.
+_ITERATIONS, _PASS_BAND = 20, 0.1
 
 
 @dataclass(frozen=True, slots=True)

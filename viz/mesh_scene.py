@@ -61,10 +61,12 @@ def draw_mesh_scene(
 
 
 def _look(plotter: Any, mesh: Mesh, direction: NDArray[np.float64]) -> None:
+    """Look from a direction so that all that is drawn fills the picture."""
     middle = 0.5 * (mesh.points.min(axis=0) + mesh.points.max(axis=0))
-    reach = float(np.linalg.norm(np.ptp(mesh.points, axis=0)))
     away = direction / np.linalg.norm(direction)
-    plotter.camera_position = [tuple(middle + 1.35 * reach * away), tuple(middle), (0, 0, 1)]
+    plotter.camera_position = [tuple(middle + 1000.0 * away), tuple(middle), (0, 0, 1)]
+    plotter.reset_camera()
+    plotter.camera.zoom(1.3)
     plotter.reset_camera_clipping_range()
 
 

@@ -169,7 +169,7 @@ def subject_of_mesh(
         affine=affine,
         image=image,
         centre=_centre(inside, affine),
-        centre_of="all labels" if centre_of is None else centre_of,
+        centre_of="all labels" if centre_of is None else f"the {centre_of.replace('_', ' ')}",
         inspection=inspection,
         verdict=verdict,
         limits=limits,
