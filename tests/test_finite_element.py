@@ -459,7 +459,12 @@ def test_slow_clearance_is_no_failure(patient):
 
 
 def test_capped_slivers_do_not_change_volumes(patient, monkeypatch):
-    """After a resection nodes at the cavity are capped: below 0.1 % of the volumes."""
+    """After a resection nodes at the cavity are capped: below 0.1 % of the volumes.
+
+    By a harder cap than the solver's, which finds nothing to cap on this mesh.
+    """
+    harder = 2.1
+    assert harder < operators.SLIVER_CAP
     times = range(0, 361, 30)
 
     def run(cap):
@@ -468,7 +473,7 @@ def test_capped_slivers_do_not_change_volumes(patient, monkeypatch):
         after = prepare(fresh).diffusion(fresh.parameters, ("core",))
         return SOLVER.solve(fresh, FULL, times), after
 
-    (capped, narrow), (free, wide) = run(operators.SLIVER_CAP), run(1e6)
+    (capped, narrow), (free, wide) = run(harder), run(1e6)
     assert narrow.largest_eigenvalue < wide.largest_eigenvalue
     changed = narrow.transmissibility != wide.transmissibility
     assert 0 < changed.mean() < 0.01

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
 from twin.meshing.distances import LabelDistances
-from twin.meshing.fitting import fit_to_interfaces, labels_touching
+from twin.meshing.fitting import fit_to_interfaces
 from twin.meshing.geometry import MOST_NODES, cell_volumes, dihedral_extremes
 from twin.meshing.labelling import label_cells, large_pieces
 from twin.meshing.lattice import graded_lattice
@@ -124,7 +124,7 @@ def build_mesh(
     distances = LabelDistances(compact, len(numbers), spacing)
     report(0.3, "labels")
     label = label_cells(points, cells, distances, wanted_volume, seed)
-    points, cells, label, touching = _domain(points, cells, label, len(numbers))
+    points, cells, label = _domain(points, cells, label)
 
     if move_vertices:
         report(0.6, "interfaces")
@@ -132,14 +132,14 @@ def build_mesh(
             points,
             cells,
             label,
-            touching,
             distances,
             wanted_volume,
             progress=lambda part: report(0.6 + 0.4 * part, "interfaces"),
         )
-        smallest = float(dihedral_extremes(fitted, cells)[0].min())
-        if smallest >= SMALLEST_DIHEDRAL_DEG and cell_volumes(fitted, cells).min() > 0.0:
-            points = fitted
+        smallest = float(dihedral_extremes(fitted.points, fitted.cells)[0].min())
+        positive = cell_volumes(fitted.points, fitted.cells).min() > 0.0
+        if smallest >= SMALLEST_DIHEDRAL_DEG and positive:
+            points, cells, label = fitted.points, fitted.cells, fitted.label
         else:
             _logger.warning(
                 "The mesh fitted to the interfaces has a dihedral angle of %.1f degrees, below "
@@ -163,23 +163,17 @@ def build_mesh(
     )
 
 
-def _domain(
-    points: Array, cells: Array, label: Array, label_count: int
-) -> tuple[Array, Array, Array, Array]:
-    """Points, cells and labels of the domain alone, and the labels about each vertex."""
+def _domain(points: Array, cells: Array, label: Array) -> tuple[Array, Array, Array]:
+    """Points, cells and labels of the domain alone, without loose crumbs."""
     inside = np.flatnonzero(label != 0)
     if len(inside) == 0:
         raise InvalidInput(
             "The labelled region is so small that no lattice cell took a label; "
             "ask for smaller cells."
         )
-    loose = inside[~large_pieces(cells[inside], len(points), SMALLEST_PIECE)]
-    label = label.copy()
-    label[loose] = 0
-    touching = labels_touching(cells, label, len(points), label_count)
-    keep = label != 0
+    keep = inside[large_pieces(cells[inside], len(points), SMALLEST_PIECE)]
     used, renumbered = np.unique(cells[keep], return_inverse=True)
-    return points[used], renumbered.reshape(-1, 4), label[keep], touching[used]
+    return points[used], renumbered.reshape(-1, 4), label[keep]
 
 
 def _checked_spacing(affine: Array) -> float:

@@ -76,7 +76,8 @@ def cell_faces_area(points: Array, cells: Array) -> Array:
     for n in range(len(cells)):
         _inward_normals(points, cells[n], edges, normals)
         for k in range(4):
-            areas[n, k] = 0.5 * np.sqrt((normals[k] ** 2).sum())
+            x, y, z = normals[k, 0], normals[k, 1], normals[k, 2]
+            areas[n, k] = 0.5 * np.sqrt(x * x + y * y + z * z)
     return areas
 
 
@@ -101,11 +102,17 @@ def _dihedral_cosines(points: Array, cells: Array) -> Array:
     for n in range(len(cells)):
         _inward_normals(points, cells[n], edges, normals)
         for k in range(4):
-            normals[k] /= max(np.sqrt((normals[k] ** 2).sum()), 1e-300)
+            x, y, z = normals[k, 0], normals[k, 1], normals[k, 2]
+            scale = 1.0 / max(np.sqrt(x * x + y * y + z * z), 1e-300)
+            normals[k, 0], normals[k, 1], normals[k, 2] = x * scale, y * scale, z * scale
         largest, smallest = -1.0, 1.0
         for i in range(4):
             for j in range(i):
-                cosine = -(normals[i] * normals[j]).sum()
+                cosine = -(
+                    normals[i, 0] * normals[j, 0]
+                    + normals[i, 1] * normals[j, 1]
+                    + normals[i, 2] * normals[j, 2]
+                )
                 largest = max(largest, cosine)
                 smallest = min(smallest, cosine)
         extremes[n, 0] = largest

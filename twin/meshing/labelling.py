@@ -107,7 +107,7 @@ def _cells_at_interfaces(label: Array, neighbour: Array) -> Array:
 
 @compiled
 def interface_areas(label: Array, neighbour: Array, area: Array, label_count: int) -> Array:
-    """Area between each label and all others or nothing, [mm2], shape (label,).
+    """Area between each two labels, [mm2], shape (label, label), symmetric; 0 is the outside.
 
     Parameters
     ----------
@@ -118,12 +118,16 @@ def interface_areas(label: Array, neighbour: Array, area: Array, label_count: in
         Of the faces.
     label_count : int
     """
-    total = np.zeros(label_count)
+    total = np.zeros((label_count, label_count))
     for cell in range(len(label)):
+        own = label[cell]
         for face in range(4):
             other = neighbour[cell, face]
-            if other < 0 or label[other] != label[cell]:
-                total[label[cell]] += area[cell, face]
+            across = label[other] if other >= 0 else 0
+            if across != own:
+                total[own, across] += area[cell, face]
+                if other < 0:
+                    total[across, own] += area[cell, face]
     return total
 
 
@@ -146,21 +150,32 @@ def _classified(
     return label
 
 
-def volume_offset_step(wanted: Array, found: Array, interface_area: Array, most: float) -> Array:
-    """Change of each label's offset that would move its interface by the missing volume, [mm].
+def volume_offset_step(missing: Array, interface_area: Array, most: float) -> Array:
+    """Change of each label's offset that would move its interfaces by the missing volume, [mm].
+
+    Across the interface between two labels the difference of their distances has the
+    slope two, so offsets that change by a and b move it by half of a - b. That holds for
+    all interfaces together: a small linear system, in which the outside stays.
 
     Parameters
     ----------
-    wanted, found : ndarray, [mm3], shape (label,)
-        Volumes; label 0, the outside, is left alone.
-    interface_area : ndarray, [mm2], shape (label,)
-        Area between each label and all others.
+    missing : ndarray, [mm3], shape (label,)
+        Volume that each label should gain; that of label 0, the outside, is not looked at.
+    interface_area : ndarray, [mm2], shape (label, label)
+        As `interface_areas` gives it.
     most : float, [mm]
         Longest step.
+
+    Examples
+    --------
+    >>> area = np.array([[0.0, 10.0, 0.0], [10.0, 0.0, 4.0], [0.0, 4.0, 0.0]])
+    >>> volume_offset_step(np.array([0.0, -1.0, 1.0]), area, 9.0).round(9)
+    array([0. , 0. , 0.5])
     """
-    step = np.clip((wanted - found) / np.maximum(interface_area, 1e-9), -most, most)
-    step[0] = 0.0
-    return step
+    matrix = 0.5 * (np.diag(interface_area.sum(axis=1)) - interface_area)
+    step = np.zeros(len(missing))
+    step[1:] = np.linalg.lstsq(matrix[1:, 1:], missing[1:], rcond=1e-9)[0]
+    return np.clip(step, -most, most)
 
 
 def label_cells(
@@ -192,10 +207,11 @@ def label_cells(
         if step == OFFSET_STEPS:
             break
         found = np.bincount(label, weights=volume, minlength=count)
-        border_area = interface_areas(label, neighbour, area, count)
-        offset += volume_offset_step(
-            wanted_volume, found, border_area, LARGEST_OFFSET_STEP * spacing
-        )
+        border_area = interface_areas(label, neighbour, area, count).sum(axis=1)
+        missing = (wanted_volume - found) / np.maximum(border_area, 1e-9)
+        missing[0] = 0.0
+        most = LARGEST_OFFSET_STEP * spacing
+        offset += np.clip(missing, -most, most)
         np.clip(offset, -LARGEST_OFFSET * spacing, LARGEST_OFFSET * spacing, out=offset)
     distances.offset_mm[:] = offset
     return label
