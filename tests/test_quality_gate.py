@@ -145,6 +145,7 @@ def test_a_lost_label_stops_and_a_speck_does_not():
     verdict = judge(inspect_mesh(mesh, voxels, HALF))
     lost = [f for f in verdict.failures if f.what == "label that is lost"]
     assert [(f.label, f.value, f.where_mm) for f in lost] == [("liver", -100.0, (6.5, 6.5, 6.5))]
+    assert "liver is lost, no element has this label, at (6.5, 6.5, 6.5) mm" in str(lost[0])
     speck = np.full((16, 16, 16), 1)
     speck[3:6, 3:6, 3:6] = 2
     verdict = judge(inspect_mesh(mesh, speck, HALF))

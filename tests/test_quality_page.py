@@ -177,7 +177,7 @@ def test_the_page_of_any_mesh(tmp_path):
     assert "does not pass the quality gate" in page
     assert "+14.3 % of its volume" in page
     assert "made in a &lt;test&gt;" in page
-    assert rows_of(page, "labels")[1][:4] == ["lung", "1.79", "2.05", "+14.3 %"]
+    assert rows_of(page, "labels")[1][:4] == ["lung", "1.79", "2.05", "+14.3\u00a0%"]
     assert rows_of(page, "bars")[1][:3] == ["smallest dihedral angle", "45.0°", "at least 15°"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["mesh.html"]
 

@@ -92,8 +92,8 @@ def labels_section(subject: QualitySubject) -> Raw:
                 name.replace("_", " "),
                 f"{figures.voxel_mm3 / 1000:.2f}",
                 f"{figures.mesh_mm3 / 1000:.2f}",
-                f"{100 * figures.volume_error:+.1f} %",
-                "not judged" if small else f"±{100 * subject.limits.volume_bar(figures):g} %",
+                f"{round(100 * figures.volume_error, 1) + 0.0:+.1f}\u00a0%",
+                "not judged" if small else f"±{100 * subject.limits.volume_bar(figures):g}\u00a0%",
                 f"{figures.cell_mm:.1f}",
                 f"{100 * figures.thick_part:.0f} %",
                 f"{100 * figures.misplaced:.1f} %",
@@ -103,7 +103,7 @@ def labels_section(subject: QualitySubject) -> Raw:
         )
     lost = [
         f"{name.replace('_', ' ')}: {100 * figures.misplaced:.0f} % of its voxels lie in elements "
-        "of another label"
+        "of another label, or in none"
         for name, figures in subject.inspection.labels.items()
         if figures.thin and figures.misplaced > 0.05
     ]

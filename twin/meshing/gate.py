@@ -10,6 +10,8 @@ from twin.meshing.inspection import LabelFigures, MeshInspection, Spot
 
 __all__ = ["LIMITS", "OWN_MESH_LIMITS", "Failure", "Limits", "MeshRejected", "Verdict", "judge"]
 
+_LOST = "label that is lost"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -93,6 +95,8 @@ class Failure:
 
     def __str__(self) -> str:
         place = ", ".join(f"{x:.1f}" for x in self.where_mm)
+        if self.what == _LOST:
+            return f"{self.label} is lost, no element has this label, at ({place}) mm"
         inside = f" in {self.label}" if self.label else ""
         bound = "at least" if self.value < self.bar else "at most"
         value, bar = f"{self.value:.3g}", f"{self.bar:.3g}"
@@ -238,7 +242,7 @@ def _judge_label(
     if not failing and abs(error) <= wanted:
         return
     found = Failure(
-        "label that is lost" if lost else "difference of volume",
+        _LOST if lost else "difference of volume",
         100.0 * error,
         100.0 * (bar if failing else wanted),
         "% of its volume",
