@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 #: name: (module, one line of help), in the order of a first visit.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "put an example patient and study into a folder"),
+    "deidentify": ("deidentify", "copy DICOM files without who they are of"),
     "segment": ("segment", "label images by a network that you have on disk"),
     "build": ("build", "make the mesh of a patient from images and outlines"),
     "mesh": ("mesh", "mesh any label map, with a page of the mesh's quality"),
