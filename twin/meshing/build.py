@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
+from twin.meshing.build_report import BuildReport, PartTimer
 from twin.meshing.distances import LabelDistances
 from twin.meshing.fitting import fit_to_interfaces
 from twin.meshing.geometry import MOST_NODES, cell_volumes, dihedral_extremes
@@ -21,14 +22,15 @@ from twin.meshing.octree import balanced_octree
 if TYPE_CHECKING:
     from twin.protocol import Progress
 
-__all__ = ["build_mesh"]
+__all__ = ["build_mesh", "build_mesh_with_report"]
 
 Array = NDArray[Any]
 
 _logger = logging.getLogger(__name__)
 
-#: A fitted mesh with a smaller dihedral angle is thrown away for the lattice, [degree].
+#: A fitted mesh with a dihedral angle outside these is thrown away for the lattice, [degree].
 SMALLEST_DIHEDRAL_DEG = 15.0
+LARGEST_DIHEDRAL_DEG = 160.0
 #: Loose pieces of the domain with less than this part of all cells are dropped.
 SMALLEST_PIECE = 1e-4
 #: Relative difference allowed between the voxels' three edges and from right angles.
@@ -50,9 +52,10 @@ def build_mesh(
 
     A graded body-centred cubic lattice takes one label per tetrahedron such
     that every label keeps its volume; its vertices are then moved to the
-    interfaces. Should that leave a dihedral angle below 15 degrees, the
-    unmoved lattice, whose angles are at least 45 degrees, is returned instead
-    and a warning is logged.
+    interfaces, and edges and faces swapped there. Should that leave a dihedral
+    angle below 15 or above 160 degrees, the unmoved lattice, whose angles are
+    at least 45 degrees, is returned instead and a warning is logged;
+    `build_mesh_with_report` returns what happened as well.
 
     Parameters
     ----------
@@ -99,20 +102,61 @@ def build_mesh(
     >>> bool(abs(mesh.cell_volume.sum() / 8**3 - 1) < 0.01)
     True
     """
-    report: Progress = progress if progress is not None else lambda part, what: None
+    return build_mesh_with_report(
+        labels,
+        affine,
+        label_names=label_names,
+        cell_size_mm=cell_size_mm,
+        smallest_cell_mm=smallest_cell_mm,
+        seed=seed,
+        move_vertices=move_vertices,
+        progress=progress,
+    )[0]
+
+
+def build_mesh_with_report(
+    labels: ArrayLike,
+    affine: ArrayLike,
+    *,
+    label_names: Mapping[int, str],
+    cell_size_mm: ArrayLike,
+    smallest_cell_mm: float,
+    seed: int = 0,
+    move_vertices: bool = True,
+    progress: Progress | None = None,
+) -> tuple[Mesh, BuildReport]:
+    """Mesh as `build_mesh` makes it from the same arguments, and what happened meanwhile.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels = np.pad(np.ones((8, 8, 8), int), 2)
+    >>> mesh, report = build_mesh_with_report(
+    ...     labels,
+    ...     np.eye(4),
+    ...     label_names={1: "white_matter"},
+    ...     cell_size_mm=np.full(labels.shape, 2.0),
+    ...     smallest_cell_mm=2.0,
+    ... )
+    >>> report.kind, report.lost_labels, list(report.seconds)
+    ('fitted', (), ['lattice', 'distances', 'labels', 'interfaces', 'check'])
+    """
+    tell: Progress = progress if progress is not None else lambda part, what: None
+    timer = PartTimer()
     labels = np.asarray(labels)
     affine = np.asarray(affine, float)
     sizes = np.asarray(cell_size_mm, np.float32)
     spacing = _checked_spacing(affine)
     _check_arrays(labels, label_names, sizes, smallest_cell_mm)
 
+    tell(0.0, "lattice")
+    timer.start("lattice")
     numbers = np.union1d([0], labels)
     compact = np.searchsorted(numbers, labels).astype(np.int16)
     wanted_volume = np.bincount(compact.ravel(), minlength=len(numbers)) * spacing**3
     finite = np.isfinite(sizes) & (compact > 0)
     coarsest = sizes[finite].max() if finite.any() else np.float32(smallest_cell_mm)
     wanted = np.where(compact > 0, np.minimum(sizes, coarsest), np.float32(np.inf))
-    report(0.0, "lattice")
     octree = balanced_octree(wanted, spacing, float(smallest_cell_mm))
     if not octree.expected_nodes <= MOST_NODES:
         raise InvalidInput(
@@ -120,47 +164,76 @@ def build_mesh(
             f"{MOST_NODES:,} are possible: ask for larger cells."
         )
     points, cells = graded_lattice(octree)
-    report(0.1, "distances")
+    tell(0.1, "distances")
+    timer.start("distances")
     distances = LabelDistances(compact, len(numbers), spacing)
-    report(0.3, "labels")
+    tell(0.2, "labels")
+    timer.start("labels")
     label = label_cells(points, cells, distances, wanted_volume, seed)
     points, cells, label = _domain(points, cells, label)
 
+    before = after = _extremes(points, cells)
+    reason, swaps, repaired = "vertices were not to be moved", 0, 0
     if move_vertices:
-        report(0.6, "interfaces")
+        tell(0.3, "interfaces")
+        timer.start("interfaces")
         fitted = fit_to_interfaces(
             points,
             cells,
             label,
             distances,
             wanted_volume,
-            progress=lambda part: report(0.6 + 0.4 * part, "interfaces"),
+            progress=lambda part: tell(0.3 + 0.7 * part, "interfaces"),
         )
-        smallest = float(dihedral_extremes(fitted.points, fitted.cells)[0].min())
-        positive = cell_volumes(fitted.points, fitted.cells).min() > 0.0
-        if smallest >= SMALLEST_DIHEDRAL_DEG and positive:
+        timer.start("check")
+        swaps, repaired = fitted.swaps, fitted.repaired_cells
+        after = _extremes(fitted.points, fitted.cells)
+        reason = _not_good_enough(after, cell_volumes(fitted.points, fitted.cells))
+        if not reason:
             points, cells, label = fitted.points, fitted.cells, fitted.label
         else:
-            _logger.warning(
-                "The mesh fitted to the interfaces has a dihedral angle of %.1f degrees, below "
-                "%.0f; the unmoved lattice with stepped interfaces is used instead.",
-                smallest,
-                SMALLEST_DIHEDRAL_DEG,
-            )
-    report(1.0, "done")
+            _logger.warning("The unmoved lattice with stepped interfaces is used: %s.", reason)
+    tell(1.0, "done")
     if np.linalg.det(affine[:3, :3]) < 0:
         cells = cells[:, [0, 1, 3, 2]]
     world = (points / spacing) @ affine[:3, :3].T + affine[:3, 3]
     names = {int(number): label_names[int(number)] for number in numbers if number != 0}
-    lost = [names[int(number)] for number in np.setdiff1d(numbers[1:], numbers[label])]
+    lost = tuple(names[int(number)] for number in np.setdiff1d(numbers[1:], numbers[label]))
     if lost:
         _logger.warning("Too small to be meshed with these cells: %s.", ", ".join(lost))
-    return Mesh(
+    mesh = Mesh(
         points=world,
         cells=cells.astype(np.int32),
         cell_label=numbers[label].astype(np.int16),
         label_names=names,
     )
+    timer.start(None)
+    kind: Literal["fitted", "lattice"] = "lattice" if reason else "fitted"
+    return mesh, BuildReport(kind, reason, before, after, swaps, repaired, lost, timer.seconds)
+
+
+def _extremes(points: Array, cells: Array) -> tuple[float, float]:
+    """Smallest and largest dihedral angle, [degree]."""
+    smallest, largest = dihedral_extremes(points, cells)
+    return float(smallest.min()), float(largest.max())
+
+
+def _not_good_enough(dihedral_deg: tuple[float, float], volumes: Array) -> str:
+    """Why a fitted mesh cannot be used; empty if it can."""
+    if not volumes.min() > 0.0:
+        return "the mesh fitted to the interfaces has an inverted cell"
+    smallest, largest = dihedral_deg
+    if not smallest >= SMALLEST_DIHEDRAL_DEG:
+        return (
+            f"the mesh fitted to the interfaces has a dihedral angle of {smallest:.1f} degrees, "
+            f"below {SMALLEST_DIHEDRAL_DEG:.0f}"
+        )
+    if not largest <= LARGEST_DIHEDRAL_DEG:
+        return (
+            f"the mesh fitted to the interfaces has a dihedral angle of {largest:.1f} degrees, "
+            f"above {LARGEST_DIHEDRAL_DEG:.0f}"
+        )
+    return ""
 
 
 def _domain(points: Array, cells: Array, label: Array) -> tuple[Array, Array, Array]:

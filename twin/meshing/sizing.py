@@ -12,7 +12,13 @@ from twin.errors import InvalidInput
 from twin.meshing.distances import capped_distance
 from twin.meshing.octree import balanced_octree
 
-__all__ = ["expected_nodes", "layer_thickness", "wanted_cell_size"]
+__all__ = [
+    "expected_nodes",
+    "front_reach_mm",
+    "front_width_mm",
+    "layer_thickness",
+    "wanted_cell_size",
+]
 
 Array = NDArray[Any]
 
@@ -75,6 +81,56 @@ def expected_nodes(cell_size_mm: Array, spacing_mm: float, smallest_cell_mm: flo
     return balanced_octree(cell_size_mm, spacing_mm, smallest_cell_mm).expected_nodes
 
 
+def front_reach_mm(diffusivity: float, proliferation_rate: float, days: float) -> float:
+    """How far a front of Fisher's equation comes, [mm]: its speed ``2 sqrt(D rho)`` times the time.
+
+    R. A. Fisher, The wave of advance of advantageous genes, Annals of Eugenics 7, 355-369
+    (1937), doi:10.1111/j.1469-1809.1937.tb02153.x.
+
+    Parameters
+    ----------
+    diffusivity : float, [mm2/day]
+        The largest that the front meets.
+    proliferation_rate : float, [1/day]
+    days : float, [day]
+
+    Examples
+    --------
+    >>> front_reach_mm(0.16, 0.04, 180.0)
+    28.8
+    """
+    if not (0.0 <= diffusivity < np.inf and 0.0 <= proliferation_rate < np.inf and days >= 0.0):
+        raise InvalidInput(
+            f"A front needs a diffusivity, a rate and a time from 0, but they are {diffusivity:g} "
+            f"mm2/day, {proliferation_rate:g} per day and {days:g} days."
+        )
+    return float(2.0 * np.sqrt(diffusivity * proliferation_rate) * days)
+
+
+def front_width_mm(diffusivity: ArrayLike, proliferation_rate: float) -> Array:
+    """Width ``sqrt(D / rho)`` of a front of Fisher's equation, [mm], of the diffusivity's shape.
+
+    Cells as wide as the front is leave an error of a few per cent in volumes.
+
+    Parameters
+    ----------
+    diffusivity : float or ndarray, [mm2/day]
+    proliferation_rate : float, [1/day]
+
+    Examples
+    --------
+    >>> float(front_width_mm(0.16, 0.04))
+    2.0
+    """
+    diffusivity = np.asarray(diffusivity, float)
+    if not ((diffusivity >= 0.0).all() and 0.0 < proliferation_rate < np.inf):
+        raise InvalidInput(
+            "A front needs diffusivities from 0 and a rate above 0, but the rate is "
+            f"{proliferation_rate:g} per day and the smallest diffusivity {diffusivity.min():g}."
+        )
+    return np.asarray(np.sqrt(diffusivity / proliferation_rate))
+
+
 def wanted_cell_size(
     labels: ArrayLike,
     spacing_mm: float,
@@ -84,12 +140,15 @@ def wanted_cell_size(
     coarse_mm: float,
     grading: float = 0.3,
     thin_layer_mm: float | None = None,
+    reach_mm: float = 0.0,
+    front_width_mm: ArrayLike | None = None,
 ) -> Array:
     """Wanted cell size in each voxel, [mm], float32, shape (i, j, k); inf outside.
 
     The size is `fine_mm` in the fine region and grows outwards by `grading`
     millimetres per millimetre up to `coarse_mm`. Layers thinner than that get
-    cells as small as they are thick, but not below `thin_layer_mm`.
+    cells as small as they are thick, but not below `thin_layer_mm`. As far as a
+    front may come, cells are at most as wide as the front is.
 
     Parameters
     ----------
@@ -106,6 +165,11 @@ def wanted_cell_size(
     thin_layer_mm : float, [mm], optional
         Smallest cell that a thin layer may ask for outside the fine region;
         twice `fine_mm` unless given.
+    reach_mm : float, [mm]
+        How far from the fine region the tumour may come, see `front_reach_mm`.
+    front_width_mm : float or ndarray of shape (i, j, k), [mm], optional
+        Width of the front there, see the function of that name; cells are not made smaller
+        than `fine_mm` for it. Goes with `reach_mm`.
 
     Raises
     ------
@@ -149,10 +213,36 @@ def wanted_cell_size(
             f"{thin_layer_mm:g}; good values are 0.3 and twice fine_mm."
         )
     size = np.full(labels.shape, coarse_mm, np.float32)
+    width = _checked_width(front_width_mm, reach_mm, labels.shape)
     if region.any():
         distance = ndimage.distance_transform_edt(~region) * spacing_mm
         np.minimum(size, fine_mm + grading * distance, out=size, casting="same_kind")
+        if width is not None:
+            beyond = np.maximum(distance - reach_mm, 0.0)
+            at_front = np.maximum(width, fine_mm) + grading * beyond
+            np.minimum(size, at_front, out=size, casting="same_kind")
     thin = np.maximum(layer_thickness(labels, spacing_mm), thin_layer_mm)
     np.minimum(size, thin, out=size, casting="same_kind")
     size[labels <= 0] = np.inf
     return size
+
+
+def _checked_width(
+    front_width_mm: ArrayLike | None, reach_mm: float, shape: tuple[int, ...]
+) -> Array | None:
+    """Width of the front, [mm]; None where none is given."""
+    if not 0.0 <= reach_mm < np.inf or (front_width_mm is None) != (reach_mm == 0.0):
+        raise InvalidInput(
+            f"reach_mm is {reach_mm:g} and front_width_mm is "
+            f"{'not given' if front_width_mm is None else 'given'}; give both, the reach above "
+            "0 mm, or neither."
+        )
+    if front_width_mm is None:
+        return None
+    width = np.asarray(front_width_mm, float)
+    if width.shape not in ((), shape) or not (width >= 0.0).all():
+        raise InvalidInput(
+            f"front_width_mm must be lengths from 0 mm, one or on the grid of shape {shape}, "
+            f"but has shape {width.shape}."
+        )
+    return width

@@ -1,0 +1,66 @@
+"""How much of a mesh's stiffness has the wrong sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+
+from twin.mesh import Mesh
+from twin.meshing.geometry import FACES
+
+__all__ = ["NegativeShare", "negative_transmissibility_share"]
+
+#: Below this part of the largest a transmissibility counts as zero.
+_ZERO = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class NegativeShare:
+    """Part of the exchanges between nodes that would flow up the gradient.
+
+    Parameters
+    ----------
+    by_value : float, [1]
+        Sum of the negative transmissibilities over that of all, without signs.
+    by_number : float, [1]
+        Part of the edges that have a negative one.
+    """
+
+    by_value: float
+    by_number: float
+
+
+def negative_transmissibility_share(mesh: Mesh) -> NegativeShare:
+    """Share of negative transmissibility for the same diffusivity everywhere.
+
+    The transmissibility of an edge is minus its entry in the stiffness matrix of linear
+    elements: over the cells about the edge, the sum of ``l cot(angle) / 6``, where l is the
+    length of the opposite edge of the cell and the angle is that between the cell's faces at
+    the opposite edge. It is negative where these angles are mostly obtuse; density then flows
+    from less to more, and undershoots.
+
+    Parameters
+    ----------
+    mesh : Mesh
+
+    Examples
+    --------
+    >>> from twin.meshing.boxes import box_mesh
+    >>> negative_transmissibility_share(box_mesh((2.0, 2.0, 2.0), (2, 2, 2)))
+    NegativeShare(by_value=0.0, by_number=0.0)
+    """
+    corners = mesh.points[mesh.cells]
+    normal = np.empty((len(mesh.cells), 4, 3))  # inward, as long as the face is large
+    for vertex, (a, b, c) in enumerate(FACES):
+        first, second = corners[:, b] - corners[:, a], corners[:, c] - corners[:, a]
+        normal[:, vertex] = 0.5 * np.cross(first, second)
+    one, two = np.triu_indices(4, 1)
+    product = (normal[:, one] * normal[:, two]).sum(axis=2)
+    value = -product / (9.0 * mesh.cell_volume[:, None])
+    ends = np.sort(np.stack([mesh.cells[:, one], mesh.cells[:, two]]), axis=0).reshape(2, -1)
+    edges = coo_matrix((value.ravel(), (ends[0], ends[1])), (len(mesh.points),) * 2).tocsr().data
+    negative = edges < -_ZERO * np.abs(edges).max()
+    total = np.abs(edges).sum()
+    return NegativeShare(float(abs(edges[negative].sum()) / total), float(negative.mean()))
