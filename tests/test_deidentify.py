@@ -3,12 +3,16 @@
 import datetime as dt
 import json
 import stat
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import highdicom as hd
 import identified_files as made
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
@@ -523,6 +527,56 @@ def test_names_in_any_alphabet_and_broken_values_are_not_quoted(tmp_path, capsys
     for path in files:
         assert b"nw" not in path.read_bytes() and b"lder" not in path.read_bytes()
         assert not pydicom.dcmread(path).StudyDate
+
+
+@pytest.fixture(scope="module")
+def seed_bytes():
+    """Bytes of a small structure set and PET slice, by name."""
+    kinds = {"rs": made.structure_set(made.ct_slices()), "pt": made.pet_slices(1)[0]}
+    with TemporaryDirectory() as folder:
+        return {
+            name: made.write(ds, Path(folder) / name).read_bytes() for name, ds in kinds.items()
+        }
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(["rs", "pt"]),
+    flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.one_of(st.just(1.0), st.floats(0.1, 1.0)),
+)
+def test_damaged_files_are_clean_or_refused(seed_bytes, kind, flips, cut):
+    content = bytearray(seed_bytes[kind])
+    for place, value in flips:
+        content[132 + int(place * (len(content) - 132))] = value
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        (folder / "in" / "a.dcm").write_bytes(content[: int(cut * len(content))])
+        try:
+            deidentify(folder / "in", folder / "out")
+        except InvalidInput as error:
+            written = [str(error).lower().encode()]
+            assert not (folder / "out").exists()
+        else:
+            written = [path.read_bytes().lower() for path in (folder / "out").rglob("*.dcm")]
+        for text in written:
+            assert not [secret for secret in made.secrets() if secret in text]
+
+
+def test_text_that_a_damaged_file_calls_numbers_goes(tmp_path):
+    ds = made.ct_slices(1)[0]
+    text = np.frombuffer(made.SECRET.encode() + b"  ", "<u2").tolist()
+    with quiet_pydicom():
+        ds.add_new(0x00284000, "US", text)  # ImagePresentationComments is text
+        ds.add_new(0x00180015, "OW", made.SECRET.encode())  # BodyPartExamined is a code
+        ds.add_new(0x00280106, "US", text)  # SmallestImagePixelValue is one number
+        ds.add_new(0x00280006, "US", text)  # PlanarConfiguration, too
+    made.write(ds, tmp_path / "in" / "a.dcm")
+    assert (tmp_path / "in" / "a.dcm").read_bytes().count(made.SECRET.encode()) >= 4
+    deidentify(tmp_path / "in", tmp_path / "out")
+    (path,) = (tmp_path / "out").rglob("*.dcm")
+    assert made.SECRET.encode() not in path.read_bytes()
 
 
 def test_damaged_nesting_is_refused():

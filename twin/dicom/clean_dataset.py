@@ -14,7 +14,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from twin.dicom.clean_codes import clean_code, is_code_item
-from twin.dicom.confidentiality_profile import TERMS, Action, action
+from twin.dicom.confidentiality_profile import TERMS, Action, action, most_values
 from twin.dicom.pseudonyms import Pseudonyms, shifted
 from twin.dicom.structure_words import only_known_words
 
@@ -107,6 +107,8 @@ class Cleaner:
     ) -> None:
         vr, keyword = str(element.VR), element.keyword
         what = action(int(element.tag), vr, keyword, pet=pet)
+        if what is Action.KEEP and _too_many(element):  # a wrong length has swallowed others
+            what = Action.REMOVE
         if what is Action.REMOVE:
             del dataset[element.tag]
             self.counts["removed"] += 1
@@ -188,6 +190,11 @@ def _listed(value: Any) -> Iterable[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, MultiValue | list | tuple) else [value]
+
+
+def _too_many(element: DataElement) -> bool:
+    most = most_values(int(element.tag))
+    return most is not None and most < element.VM and not isinstance(element.value, bytes)
 
 
 def _is_number(text: str, *, short: bool) -> bool:

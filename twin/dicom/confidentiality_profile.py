@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum
 from functools import lru_cache
 
-__all__ = ["CLEANED_NAMES", "KEPT_CLASSES", "METHOD_CODES", "Action", "action"]
+__all__ = ["CLEANED_NAMES", "KEPT_CLASSES", "METHOD_CODES", "Action", "action", "most_values"]
 
 
 class Action(Enum):
@@ -116,6 +116,11 @@ _NUMBERS = frozenset({"DS", "IS"})
 _BINARY_NUMBERS = frozenset({"FL", "FD", "SL", "SS", "SV", "UL", "US", "UV", "AT"})
 _BULK = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW", "US or OW"})
 _DATES = frozenset({"DA", "DT"})
+_ALIKE = (
+    frozenset({"LO", "SH", "ST", "LT", "UC", "UT", "UR", "AE", "PN"}),
+    _BINARY_NUMBERS - {"AT"},
+    frozenset({"OB", "OW"}),
+)
 _REMOVED_ANYWAY = frozenset(
     {
         "OriginalAttributesSequence",  # what was there before others cleaned it
@@ -176,6 +181,8 @@ def action(tag: int, vr: str, keyword: str, *, pet: bool) -> Action:
         return Action.REMOVE
     if group & 0xFF00 in (0x5000, 0x6000) or group <= 0x0006:  # curves, overlays, file matters
         return Action.REMOVE
+    if not _of_its_kind(tag, vr):
+        return Action.REMOVE
     if keyword in CLEANED_NAMES:
         return Action.NAME
     if pet and keyword in PET_CHARACTERISTICS:
@@ -190,6 +197,31 @@ def action(tag: int, vr: str, keyword: str, *, pet: bool) -> Action:
     if listed is not None:
         return _listed(listed, vr, keyword)
     return _unlisted(vr, keyword)
+
+
+def most_values(tag: int) -> int | None:
+    """Return how many values an element can have by the dictionary, None for any number.
+
+    Examples
+    --------
+    >>> most_values(0x00280010), most_values(0x00280030), most_values(0x00186060)
+    (1, 2, None)
+    """
+    from pydicom.datadict import dictionary_VM
+
+    last = dictionary_VM(tag).split("-")[-1]
+    return int(last) if last.isdigit() else None
+
+
+def _of_its_kind(tag: int, vr: str) -> bool:
+    """Whether an element's representation is the dictionary's, or one much like it.
+
+    Text that a damaged file declares to be numbers would stay as such.
+    """
+    from pydicom.datadict import dictionary_VR
+
+    stated = frozenset(dictionary_VR(tag).split(" or "))
+    return vr in stated or any(vr in alike and stated & alike for alike in _ALIKE)
 
 
 def _listed(code: str, vr: str, keyword: str) -> Action:

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,23 +152,42 @@ def _first_reading(
 ) -> Iterator[_Found]:
     for path in paths:
         place = path.relative_to(source).as_posix()
-        header = read_header(path)
-        if header is None:
-            left_out.append((place, "not DICOM"))
-            continue
-        kind = str(header.get("SOPClassUID") or "")
-        if _class_of_file(header) == _DIRECTORY:
-            left_out.append((place, "a directory of DICOM files"))
-        elif kind not in KEPT_CLASSES:
-            left_out.append((place, "no image, segmentation or radiotherapy object"))
-        else:
-            yield _Found(
-                path,
-                str(header.get("PatientID") or "").strip(),
-                str(header.get("PatientName") or "").strip(),
-                str(header.get("StudyInstanceUID") or "").strip(),
-                identifying_words(header),
-            )
+        with _damage(place):
+            found = _look_at(path, place, left_out)
+        if found is not None:
+            yield found
+
+
+def _look_at(path: Path, place: str, left_out: list[tuple[str, str]]) -> _Found | None:
+    header = read_header(path)
+    if header is None:
+        left_out.append((place, "not DICOM"))
+    elif _class_of_file(header) == _DIRECTORY:
+        left_out.append((place, "a directory of DICOM files"))
+    elif str(header.get("SOPClassUID") or "") not in KEPT_CLASSES:
+        left_out.append((place, "no image, segmentation or radiotherapy object"))
+    else:
+        return _Found(
+            path,
+            str(header.get("PatientID") or "").strip(),
+            str(header.get("PatientName") or "").strip(),
+            str(header.get("StudyInstanceUID") or "").strip(),
+            identifying_words(header),
+        )
+    return None
+
+
+@contextmanager
+def _damage(place: str) -> Iterator[None]:
+    """Turn what pydicom raises on a damaged file (it quotes values) into one sentence."""
+    try:
+        yield
+    except (InvalidInput, OSError, MemoryError):
+        raise
+    except Exception:
+        raise InvalidInput(
+            f"{place} is a damaged DICOM file; leave it out or export it again."
+        ) from None
 
 
 def _class_of_file(header: Dataset) -> str:
@@ -230,6 +250,10 @@ class _Copy:
 
     def _one(self, one: _Found, parts: Path) -> None:
         place = one.path.relative_to(self._source).as_posix()
+        with _damage(place):
+            self._copied(one, place, parts)
+
+    def _copied(self, one: _Found, place: str, parts: Path) -> None:
         dataset = read_header(one.path, pixels=True)
         if dataset is None:
             raise InvalidInput(f"{place} changed while it was read; run again.")
