@@ -3,8 +3,10 @@
 import datetime as dt
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Barrier
 
 import highdicom as hd
 import identified_files as made
@@ -577,6 +579,29 @@ def test_text_that_a_damaged_file_calls_numbers_goes(tmp_path):
     deidentify(tmp_path / "in", tmp_path / "out")
     (path,) = (tmp_path / "out").rglob("*.dcm")
     assert made.SECRET.encode() not in path.read_bytes()
+
+
+def test_pydicom_is_quiet_in_threads_and_speaks_again_afterwards(caplog):
+    secret, gate = "Invalid^Date", Barrier(2)
+    before = pydicom.config.settings.reading_validation_mode
+
+    def work(first):
+        with quiet_pydicom():
+            gate.wait(5)  # both are inside
+            if first:
+                gate.wait(5)  # the other one has left
+            item = Dataset()
+            item.StudyDate = secret
+        if not first:
+            gate.wait(5)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (True, False)))
+    assert secret not in caplog.text
+    assert pydicom.config.settings.reading_validation_mode == before
+    item = Dataset()
+    with pytest.warns(UserWarning, match="Invalid value for VR DA"):
+        item.StudyDate = secret
 
 
 def test_damaged_nesting_is_refused():

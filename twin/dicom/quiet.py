@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 
 import pydicom
 
 __all__ = ["quiet_pydicom"]
+
+_lock = Lock()
+_inside = 0  # blocks entered and not yet left, in all threads
+_undo = ExitStack()
 
 
 @contextmanager
@@ -19,7 +24,8 @@ def quiet_pydicom() -> Iterator[None]:
     pydicom warns of values that do not keep to the standard by quoting them
     ("Invalid value for VR LO: 'Doe, Jane ...'"), to `warnings` and to its
     logger. Within this block it says nothing, and takes values as they are;
-    whoever uses one checks it.
+    whoever uses one checks it. Blocks may lie in one another and in several
+    threads; the last one that is left brings pydicom's habits back.
 
     Examples
     --------
@@ -28,15 +34,29 @@ def quiet_pydicom() -> Iterator[None]:
     ...     ds = Dataset()
     ...     ds.StudyDate = "the day of Jane Doe"
     """
+    global _inside
+    with _lock:
+        if not _inside:
+            _silence(_undo)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _undo.close()
+
+
+def _silence(undo: ExitStack) -> None:
+    """Change what is global in pydicom and `warnings`; `undo` puts it back."""
     settings = pydicom.config.settings
     logger = logging.getLogger("pydicom")
-    before = settings.reading_validation_mode, settings.writing_validation_mode, logger.disabled
+    undo.callback(setattr, settings, "reading_validation_mode", settings.reading_validation_mode)
+    undo.callback(setattr, settings, "writing_validation_mode", settings.writing_validation_mode)
+    undo.callback(setattr, logger, "disabled", logger.disabled)
     settings.reading_validation_mode = pydicom.config.IGNORE
     settings.writing_validation_mode = pydicom.config.IGNORE
     logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        settings.reading_validation_mode, settings.writing_validation_mode, logger.disabled = before
+    undo.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("ignore")
