@@ -331,3 +331,13 @@ def test_bad_fronts_get_a_sentence(changes, sentence):
     for bad in (lambda: front_reach_mm(-1.0, 0.1, 9.0), lambda: front_width_mm(0.1, 0.0)):
         with pytest.raises(InvalidInput, match="A front needs"):
             bad()
+
+
+def test_edge_lengths_are_worked_out_once():
+    mesh, _ = meshed(7.3, 4.0)
+    first = mesh.edge_length()
+    assert mesh.edge_length() is first
+    assert not first.flags.writeable
+    pairs = itertools.combinations(range(4), 2)
+    ends = [mesh.points[mesh.cells[:, a]] - mesh.points[mesh.cells[:, b]] for a, b in pairs]
+    np.testing.assert_allclose(first, np.mean([np.linalg.norm(e, axis=1) for e in ends], axis=0))

@@ -42,6 +42,9 @@ class Mesh:
     cell_label: NDArray[np.int16]
     label_names: Mapping[int, str]
     cell_volume: NDArray[np.float64] = field(init=False, repr=False)
+    _edge_length: list[NDArray[np.float64]] = field(
+        init=False, repr=False, compare=False, default_factory=list
+    )  # worked out when it is first asked for
 
     def __post_init__(self) -> None:
         points = np.ascontiguousarray(self.points, np.float64)
@@ -101,10 +104,14 @@ class Mesh:
         return np.isin(self.cell_label, numbers)
 
     def edge_length(self) -> NDArray[np.float64]:
-        """Mean edge length of each cell, [mm], shape (cell,)."""
-        corners = self.points[self.cells]
-        total = np.zeros(len(self.cells))
-        for a in range(4):
-            for b in range(a):
-                total += np.linalg.norm(corners[:, a] - corners[:, b], axis=1)
-        return total / 6.0
+        """Mean edge length of each cell, [mm], shape (cell,); read only, worked out once."""
+        if not self._edge_length:
+            corners = self.points[self.cells]
+            total = np.zeros(len(self.cells))
+            for a in range(4):
+                for b in range(a):
+                    total += np.linalg.norm(corners[:, a] - corners[:, b], axis=1)
+            total /= 6.0
+            total.setflags(write=False)
+            self._edge_length.append(total)
+        return self._edge_length[0]
