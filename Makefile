@@ -8,13 +8,14 @@ PYTEST := $(ONE_THREAD) $(PYTHON) -m pytest
 # More arguments, e.g. make test ARGS="-k mesh -x" or make bench ARGS="--only mesh,run"
 ARGS :=
 
-.PHONY: help setup demo test test-slow bench lint clean
+.PHONY: help setup demo test test-slow bench mesh-comparison lint clean
 
 help:
 	@echo "make demo       set up, then the main job: six treatments of one brain tumour, pictures, a report"
 	@echo "make test       set up, then every quick test"
 	@echo "make test-slow  the tests that take longer"
 	@echo "make bench      the benchmarks: seconds, memory and accuracy against what the project promises"
+	@echo "make mesh-comparison  our mesher beside others, which are fetched into .venv-mesh for it"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove the demo's results and what tools left behind (.venv stays)"
 
@@ -45,6 +46,13 @@ test-slow: setup
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) -m benchmarks $(ARGS)
+
+# Other meshers never come with the project: they are put beside it, each alone, and may be missing.
+mesh-comparison: setup
+	@sed -e 's/ *#.*//' -e '/^$$/d' tools/mesh_comparison/requirements.txt | while read -r package; do \
+	  $(PYTHON) -m pip install -q --no-deps --upgrade --target .venv-mesh "$$package" </dev/null \
+	  || echo "$$package could not be installed and is left out"; done
+	@PYTHONPATH=$(CURDIR)/.venv-mesh $(ONE_THREAD) $(PYTHON) tools/mesh_comparison/compare.py $(ARGS)
 
 lint:
 	@tools/setup.sh dev

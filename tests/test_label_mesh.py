@@ -1,8 +1,12 @@
 """`twin mesh`: any label map to a mesh, drawn tumours, and real bodies."""
 
 import csv
+import importlib.util
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +22,7 @@ from twin.meshing import gate
 from twin.own_mesh import read_mesh_file
 from twin.placed_tumour import place_tumour
 from viz.cli import main
+from viz.cli.mesh import label_numbers
 
 SPACING = (1.5, 1.5, 3.0)
 
@@ -167,6 +172,42 @@ def test_labels_that_are_taken_or_absent_are_refused():
         place_tumour(abdomen(), 5, 1.0)
     with pytest.raises(InvalidInput, match="whole numbers, not float64"):
         mesh_label_map(Image(np.ones((4, 4, 4)), np.eye(4)), {1: "liver"})
+
+
+def test_the_page_on_meshing_says_what_is(tmp_path, capsys):
+    """Its Python runs, its file of names is read, and its bars are those of the gate."""
+    page = (Path(__file__).resolve().parent.parent / "docs" / "meshing.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "meshing.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out == "True []\n"
+    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "organs.toml").write_text(table, encoding="utf-8")
+    assert label_numbers(str(tmp_path / "organs.toml"))["lung"] == [10, 11, 12, 13, 14]
+    limits = gate.LIMITS
+    rows = (
+        (limits.smallest_dihedral_deg, limits.wanted_smallest_deg, "°"),
+        (limits.largest_dihedral_deg, limits.wanted_largest_deg, "°"),
+        (100 * limits.volume_error, 100 * limits.wanted_volume_error, " %"),
+        (100 * limits.thin_volume_error, 100 * limits.wanted_thin_volume_error, " %"),
+    )
+    for bar, target, unit in rows:
+        assert f"| {bar:g}{unit} | {target:g}{unit} |" in page
+    assert f"| {100 * limits.cut_off_part:g} % |" in page
+
+
+@pytest.mark.slow
+def test_the_comparison_of_meshers_writes_its_page(tmp_path):
+    """One command; what is not installed is said, and our own figures are there."""
+    script = Path(__file__).resolve().parent.parent / "tools" / "mesh_comparison" / "compare.py"
+    command = [sys.executable, str(script), "--cases", "phantom", "--only", "own,unmoved,cgal"]
+    subprocess.run([*command, "--page", str(tmp_path / "page.md")], check=True, timeout=120)
+    rows = [line.split(" | ") for line in (tmp_path / "page.md").read_text().splitlines()]
+    table = {row[0].removeprefix("| "): row for row in rows if len(row) > 8}
+    assert float(table["own lattice"][5].split("°")[0]) >= 15.0
+    # a body-centred cubic lattice has dihedral angles of 60 and 90 degrees
+    assert table["own lattice, vertices not moved"][5] == "60.0°, 60°, 90°"
+    if importlib.util.find_spec("pygalmesh") is None:
+        assert "pygalmesh could not be installed" in (tmp_path / "page.md").read_text()
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
     present = [int(number) for number in np.unique(image.data) if number != 0]
     if arguments.labels is None:
         return image, {number: f"label_{number}" for number in present}
-    given = _names(arguments.labels)
+    given = label_numbers(arguments.labels)
     data = np.zeros(image.data.shape, np.int16)
     names: dict[int, str] = {}
     for number, (name, values) in enumerate(given.items(), start=1):
@@ -205,8 +205,14 @@ def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
     return Image(data, image.affine), names
 
 
-def _names(source: str) -> Mapping[str, list[int]]:
-    """Numbers of each name, from a file of one's own."""
+def label_numbers(source: str) -> Mapping[str, list[int]]:
+    """Numbers of each name, from a file of one's own.
+
+    Raises
+    ------
+    InvalidInput
+        Not such a file, no table ``[labels]``, or a number that is wrong or named twice.
+    """
     from twin.errors import InvalidInput
     from twin.toml_file import read_toml
 
@@ -317,7 +323,7 @@ def _table(made: LabelMesh) -> str:
         f"largest dihedral angle      {found.largest_dihedral.value:>8.1f} degrees",
     ]
     lines += [
-        f"volume of {name:<30}{100 * figures.volume_error + 0.0:>+8.1f} % of "
+        f"volume of {name:<30}{round(100 * figures.volume_error, 1) + 0.0:>+8.1f} % of "
         f"{figures.voxel_mm3 / 1000:,.2f} ml"
         for name, figures in found.labels.items()
     ]
