@@ -19,12 +19,14 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRBigEndian, RLELossless
+from real_data import real_data
 
 from twin.dicom.clean_codes import clean_code, valid_snomed_number
-from twin.dicom.clean_dataset import Cleaner
+from twin.dicom.clean_dataset import Cleaner, identifying_words
 from twin.dicom.deidentify import deidentify
 from twin.dicom.pseudonyms import Pseudonyms, shifted
 from twin.dicom.quiet import quiet_pydicom
+from twin.dicom.series import read_series
 from twin.dicom.structure_words import only_known_words
 from twin.dicom.visible_identity import looks_written_on, may_show_a_face
 from twin.errors import InvalidInput
@@ -134,6 +136,19 @@ def test_uptake_can_still_be_worked_out_and_only_there_is_the_weight(hospital):
         assert drug.RadiopharmaceuticalStartDateTime == ds.SeriesDate + "103500"
         assert (ds.Units, ds.DecayCorrection) == ("BQML", "START")
     assert "PatientWeight" not in copies["CT"][0] and "PatientSize" not in copies["CT"][0]
+
+
+def test_clean_series_are_read_as_before(hospital):
+    _, _, _, out = hospital
+    source = out.parent / "in"
+    for kind, count in (("CT", 3), ("PT", 2)):
+        before = read_series(sorted(source.rglob(f"{kind}_*.dcm")))
+        after = read_series(sorted(out.rglob(f"{kind}_1/*.dcm")))
+        assert before.image.shape[2] == count
+        np.testing.assert_array_equal(after.image.data, before.image.data)
+        np.testing.assert_array_equal(after.image.affine, before.image.affine)
+        assert (after.modality, after.quantity) == (before.modality, before.quantity)
+        assert after.date < before.date and (before.date - after.date).days % 7 == 0
 
 
 def test_names_of_structures_stay_if_they_are_of_the_trade(hospital):
@@ -602,6 +617,29 @@ def test_pydicom_is_quiet_in_threads_and_speaks_again_afterwards(caplog):
     item = Dataset()
     with pytest.warns(UserWarning, match="Invalid value for VR DA"):
         item.StudyDate = secret
+
+
+def test_a_real_plan_stays_whole(tmp_path):
+    source = real_data("dicompyler-rtplan")
+    done = deidentify(source, tmp_path / "out")
+    assert (done.files, done.patients) == (4, 1)
+    before = {ds.Modality: ds for ds in map(pydicom.dcmread, source.rglob("*.dcm"))}
+    after = {ds.Modality: ds for ds in map(pydicom.dcmread, (tmp_path / "out").rglob("*.dcm"))}
+    names = [
+        [roi.ROIName for roi in ds["RTSTRUCT"].StructureSetROISequence] for ds in (before, after)
+    ]
+    assert names[0] == names[1]
+    for one, other in zip(before["RTDOSE"].DVHSequence, after["RTDOSE"].DVHSequence, strict=True):
+        assert list(one.DVHData) == list(other.DVHData)
+    assert np.array_equal(before["RTDOSE"].pixel_array, after["RTDOSE"].pixel_array)
+    assert before["RTDOSE"].DoseGridScaling == after["RTDOSE"].DoseGridScaling
+    secrets = {
+        word.encode() for ds in before.values() for word in identifying_words(ds) if len(word) > 3
+    } | {str(ds.SOPInstanceUID).encode() for ds in before.values()}
+    assert len(secrets) >= 6
+    for path in (tmp_path / "out").rglob("*.dcm"):
+        content = path.read_bytes().lower()
+        assert not [1 for secret in secrets if secret in content]
 
 
 def test_damaged_nesting_is_refused():
