@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from small_patient import PATIENT_TOML, write_small_patient
 
-from solvers.negative_share import negative_share
 from solvers.operators import mesh_operators
 from twin.errors import InvalidInput
 from twin.mesh import Mesh
@@ -18,6 +17,7 @@ from twin.meshing.boxes import ball_mesh, box_mesh
 from twin.meshing.gate import judge
 from twin.meshing.inspection import inspect_mesh
 from twin.meshing.surface_distance import label_faces, surface_distances
+from twin.meshing.transmissibility import negative_transmissibility_share
 from viz.cli import main
 from viz.label_surfaces import label_surface
 from viz.mesh_scene import draw_mesh_scene
@@ -93,13 +93,15 @@ def test_the_negative_share_is_what_the_solver_clips():
     diffusivity = random.uniform(0.01, 0.2, len(mesh.cells))
     active = mesh.points[mesh.cells].mean(axis=1)[:, 0] < 4.0
     operators = mesh_operators(mesh)
-    found = negative_share(mesh, diffusivity, active)
+    found = negative_transmissibility_share(mesh, diffusivity * active)
     by_dolfinx = operators.diffusion(diffusivity, active)
     assert found.by_value == pytest.approx(by_dolfinx.clipped_share, rel=1e-9)
     assert found.by_value > 0.01
     whole = operators.cell_to_edge @ np.ones(len(mesh.cells))
     carrying = np.abs(whole) > 1e-12 * np.abs(whole).max()
-    assert negative_share(mesh).by_number == pytest.approx((whole < 0)[carrying].mean())
+    assert negative_transmissibility_share(mesh).by_number == pytest.approx(
+        (whole < 0)[carrying].mean()
+    )
 
 
 def test_sections_fill_the_plane_and_lie_in_it():

@@ -13,7 +13,7 @@ from scipy import ndimage
 from twin.errors import InvalidInput
 from twin.images import Image
 from twin.mesh import Mesh
-from twin.meshing import build_mesh, wanted_cell_size
+from twin.meshing import BuildReport, build_mesh_with_report, wanted_cell_size
 from twin.meshing.gate import LIMITS, MeshRejected, Verdict, judge
 from twin.meshing.inspection import MeshInspection, inspect_mesh
 from twin.protocol import Progress
@@ -40,6 +40,8 @@ class LabelMesh:
     affine : ndarray, [mm], shape (4, 4)
     inspection : MeshInspection
     verdict : Verdict
+    report : BuildReport
+        What happened when it was made.
     cell_size_mm, far_cell_size_mm : float, [mm]
         Smallest and largest cells that were asked for.
     """
@@ -49,6 +51,7 @@ class LabelMesh:
     affine: NDArray[np.float64]
     inspection: MeshInspection
     verdict: Verdict
+    report: BuildReport
     cell_size_mm: float
     far_cell_size_mm: float
 
@@ -122,7 +125,7 @@ def mesh_label_map(
         coarse_mm=far,
         thin_layer_mm=None if fine_around else fine,
     )
-    mesh = build_mesh(
+    mesh, report = build_mesh_with_report(
         labels,
         cubes.affine,
         label_names=names,
@@ -133,7 +136,7 @@ def mesh_label_map(
     )
     inspection = inspect_mesh(mesh, labels, cubes.affine)
     verdict = judge(inspection, LIMITS)
-    made = LabelMesh(mesh, labels, cubes.affine, inspection, verdict, fine, far)
+    made = LabelMesh(mesh, labels, cubes.affine, inspection, verdict, report, fine, far)
     if not verdict.passed:
         raise MeshRejected("mesh", verdict, _REMEDY, made)
     return made

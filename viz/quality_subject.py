@@ -14,8 +14,8 @@ from twin.meshing.gate import LIMITS, OWN_MESH_LIMITS, Limits, Verdict
 from twin.meshing.inspection import MeshInspection
 
 if TYPE_CHECKING:
-    from solvers.negative_share import NegativeShare
     from twin.meshing.surface_distance import SurfaceDistance
+    from twin.meshing.transmissibility import NegativeShare
     from twin.patient import Twin
     from twin.patient_file import MeshTable
     from twin.quality_gate import QualityFound
@@ -97,9 +97,9 @@ def subject_of_twin(
     notes : sequence of str
     """
     from solvers.element_diffusivity import element_diffusivity
-    from solvers.negative_share import negative_share
     from twin.assemble import mesh_labels
     from twin.meshing.surface_distance import surface_distances
+    from twin.meshing.transmissibility import negative_transmissibility_share
 
     masks = [twin.structures[name].mask for name in ("enhancing", "necrosis")]
     labels = mesh_labels(twin.tissues, *masks)
@@ -107,7 +107,7 @@ def subject_of_twin(
     if not core.any():
         core = twin.structures["flair"].mask
     diffusivity = element_diffusivity(twin, twin.parameters)
-    active = ~twin.mesh.cells_labelled("fluid")
+    diffusivity[twin.mesh.cells_labelled("fluid")] = 0.0
     return QualitySubject(
         mesh=twin.mesh,
         labels=labels,
@@ -118,7 +118,7 @@ def subject_of_twin(
         inspection=found.inspections["mesh"],
         verdict=found.verdicts["mesh"],
         limits=LIMITS if options.file is None else OWN_MESH_LIMITS,
-        share=negative_share(twin.mesh, diffusivity, active),
+        share=negative_transmissibility_share(twin.mesh, diffusivity),
         share_of="the diffusivities of this patient",
         distances=surface_distances(twin.mesh, labels, twin.grid.affine, points=4000),
         others={
@@ -159,8 +159,8 @@ def subject_of_mesh(
     limits : Limits
     notes : sequence of str
     """
-    from solvers.negative_share import negative_share
     from twin.meshing.surface_distance import surface_distances
+    from twin.meshing.transmissibility import negative_transmissibility_share
 
     inside = labels > 0 if centre_of is None else labels == mesh.label_number(centre_of)
     return QualitySubject(
@@ -173,7 +173,7 @@ def subject_of_mesh(
         inspection=inspection,
         verdict=verdict,
         limits=limits,
-        share=negative_share(mesh),
+        share=negative_transmissibility_share(mesh),
         share_of="the same diffusivity everywhere",
         distances=surface_distances(mesh, labels, affine, points=4000),
         notes=notes,

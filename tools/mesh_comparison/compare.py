@@ -46,12 +46,12 @@ def mesh_once(mesher: str, case_name: str, target: Path) -> None:
 
 def measure(case: Any, points: Any, cells: Any, label: Any) -> dict[str, Any]:
     """What the table says of one mesh."""
-    from solvers.negative_share import negative_share
     from solvers.operators import mesh_operators
     from twin.mesh import Mesh
     from twin.meshing.geometry import cell_volumes, dihedral_extremes
     from twin.meshing.inspection import inspect_mesh
     from twin.meshing.surface_distance import surface_distances
+    from twin.meshing.transmissibility import negative_transmissibility_share
 
     volumes = cell_volumes(points, cells)
     turned = volumes < 0.0
@@ -75,7 +75,7 @@ def measure(case: Any, points: Any, cells: Any, label: Any) -> dict[str, Any]:
         "volume_error": {name: one.volume_error for name, one in found.labels.items()},
         "distance": {name: one.mean_mm for name, one in apart.items()},
         "explicit_day": operator.explicit_limit_day,
-        "negative": negative_share(mesh).by_value,
+        "negative": negative_transmissibility_share(mesh).by_value,
     }
 
 

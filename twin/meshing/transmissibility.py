@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 
 from twin.mesh import Mesh
@@ -25,18 +26,20 @@ class NegativeShare:
     by_value : float, [1]
         Sum of the negative transmissibilities over that of all, without signs.
     by_number : float, [1]
-        Part of the edges that have a negative one.
+        Part of the edges that carry any of which it is negative.
     """
 
     by_value: float
     by_number: float
 
 
-def negative_transmissibility_share(mesh: Mesh) -> NegativeShare:
-    """Share of negative transmissibility for the same diffusivity everywhere.
+def negative_transmissibility_share(
+    mesh: Mesh, diffusivity: NDArray[np.float64] | None = None
+) -> NegativeShare:
+    """Share of negative transmissibility, which the solver removes.
 
     The transmissibility of an edge is minus its entry in the stiffness matrix of linear
-    elements: over the cells about the edge, the sum of ``l cot(angle) / 6``, where l is the
+    elements: over the cells about the edge, the sum of ``D l cot(angle) / 6``, where l is the
     length of the opposite edge of the cell and the angle is that between the cell's faces at
     the opposite edge. It is negative where these angles are mostly obtuse; density then flows
     from less to more, and undershoots.
@@ -44,6 +47,8 @@ def negative_transmissibility_share(mesh: Mesh) -> NegativeShare:
     Parameters
     ----------
     mesh : Mesh
+    diffusivity : ndarray or None, [mm2/day], shape (cell,)
+        The same everywhere if None; 0 where no tumour can live.
 
     Examples
     --------
@@ -59,8 +64,15 @@ def negative_transmissibility_share(mesh: Mesh) -> NegativeShare:
     one, two = np.triu_indices(4, 1)
     product = (normal[:, one] * normal[:, two]).sum(axis=2)
     value = -product / (9.0 * mesh.cell_volume[:, None])
+    if diffusivity is not None:
+        value *= np.asarray(diffusivity, float)[:, None]
     ends = np.sort(np.stack([mesh.cells[:, one], mesh.cells[:, two]]), axis=0).reshape(2, -1)
     edges = coo_matrix((value.ravel(), (ends[0], ends[1])), (len(mesh.points),) * 2).tocsr().data
-    negative = edges < -_ZERO * np.abs(edges).max()
-    total = np.abs(edges).sum()
-    return NegativeShare(float(abs(edges[negative].sum()) / total), float(negative.mean()))
+    size = np.abs(edges)
+    carrying = size > _ZERO * size.max()
+    negative = carrying & (edges < 0.0)
+    if not carrying.any():
+        return NegativeShare(0.0, 0.0)
+    return NegativeShare(
+        float(size[negative].sum() / size.sum()), float(negative.sum() / carrying.sum())
+    )

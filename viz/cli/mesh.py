@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         made.verdict,
         centre_of=fine_around[0] if fine_around else None,
         image=None if ground is None else _on_cubes(ground),
-        notes=[*notes, _sizes(made)],
+        notes=[*notes, _sizes(made), made.report.sentence()],
     )
     page = write_quality_page(subject, target.with_suffix(".html"), title="Quality of the mesh")
     seconds = time.perf_counter() - begin
