@@ -642,6 +642,21 @@ def test_a_real_plan_stays_whole(tmp_path):
         assert not [1 for secret in secrets if secret in content]
 
 
+def test_real_pixels_in_every_syntax_stay_as_they_were(tmp_path):
+    folder = real_data("dicom-small", "pydicom")
+    names = [path for path in sorted(folder.rglob("*.dcm")) if "MR_small" in path.name]
+    names.append(next(folder.rglob("J2K_pixelrep_mismatch.dcm")))
+    assert len(names) >= 4
+    for number, path in enumerate(names):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / "a.dcm").write_bytes(path.read_bytes())
+        deidentify(tmp_path / "in", tmp_path / str(number))
+        (copy,) = (tmp_path / str(number)).rglob("*.dcm")
+        with quiet_pydicom():
+            before, after = pydicom.dcmread(path).pixel_array, pydicom.dcmread(copy).pixel_array
+        assert np.array_equal(before, after), path.name
+
+
 def test_damaged_nesting_is_refused():
     item = Dataset()
     for _ in range(40):

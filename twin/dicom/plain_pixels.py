@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from twin.errors import InvalidInput
@@ -50,7 +51,16 @@ def _decompress(dataset: Dataset) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset.decompress(generate_instance_uid=False)
+            try:
+                dataset.decompress(generate_instance_uid=False)
+            except ValueError:
+                # pydicom 3.0 cannot mend a wrong sign frame by frame, but can as a whole.
+                if int(dataset.get("SamplesPerPixel", 1) or 1) != 1:
+                    raise
+                pixels = pixel_array(dataset, raw=True)
+                dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+                dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+                dataset["PixelData"].VR = "OW"
     except MemoryError:
         raise
     except Exception as error:  # decoders raise of every kind
