@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 
-__all__ = ["Image", "read_nifti", "read_volumes", "same_grid"]
+__all__ = ["Image", "in_ras_order", "read_nifti", "read_volumes", "same_grid"]
 
 MAX_SIDE = 1024
 MAX_VOXELS = 2**28
@@ -235,6 +235,24 @@ def _values(picture: Any, label: str, volumes: int) -> NDArray[np.generic]:
         count = int((~np.isfinite(data)).sum())
         raise InvalidInput(f"{label} has {count} voxels that are NaN or infinite; replace them.")
     return data
+
+
+def in_ras_order(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Image:
+    """The image whose axes run as nearly as possible right, anterior and superior.
+
+    Parameters
+    ----------
+    data : ndarray, shape (i, j, k)
+    affine : ndarray, [mm], shape (4, 4)
+        From voxel numbers, in the order of the data, to RAS millimetres.
+
+    Examples
+    --------
+    >>> flipped = in_ras_order(np.arange(2).reshape(2, 1, 1), np.diag([-1.0, 1.0, 1.0, 1.0]))
+    >>> flipped.data.ravel().tolist(), flipped.affine[0].tolist()
+    ([1, 0], [1.0, 0.0, 0.0, -1.0])
+    """
+    return Image(*_canonical(data, affine))
 
 
 def _canonical(

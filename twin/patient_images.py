@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
-from twin.images import Image, read_nifti, same_grid
+from twin.image_files import read_image, read_labels
+from twin.images import Image, same_grid
 from twin.parameters import ParameterSet
 from twin.patient import TISSUES, Grid
 from twin.patient_file import PatientFile, VisitTable, cavity_name
@@ -56,7 +57,7 @@ def read_voxels(
         One sentence about the first image that is wrong.
     """
     visit = content.reference
-    tissues = read_nifti(folder / visit.tissues, what="tissue map")
+    tissues = read_labels(folder / visit.tissues, what="tissue map")
     files: dict[str, tuple[str, str]] = {
         f"segmentation_{number}": (file, "segmentation")
         for number, file in enumerate(visit.segmentations)
@@ -76,7 +77,8 @@ def read_voxels(
             files[f"part_{name}"] = (file, f"probability of {name}")
     images = {"tissues": tissues}
     for key, (file, what) in files.items():
-        images[key] = read_nifti(folder / file, what=what)
+        read = read_image if key.startswith(_SMOOTH) else read_labels
+        images[key] = read(folder / file, what=what)
         try:
             same_grid(
                 images[key],
