@@ -593,6 +593,48 @@ def test_command_line_writes_labels_record_and_probabilities(models, tmp_path, c
     assert told["labels"][1] == {"label": 4, "name": "core", "volume_ml": 0.28}
 
 
+def test_nrrd_and_dicom_give_the_same_labels_and_name_nobody(models, tmp_path, capsys):
+    import identified_files as made
+    import nrrd
+
+    t1, flair, _, affine = ball_images(CENTRE, HELD_OUT)
+    volumes = {"t1": np.round(t1).astype(np.int16), "flair": np.round(flair).astype(np.int16)}
+    places = {kind: [] for kind in ("nifti", "nrrd", "dicom")}
+    for role, data in volumes.items():
+        write_image(tmp_path / f"{role}.nii.gz", data, affine)
+        places["nifti"].append(f"{role}={tmp_path / role}.nii.gz")
+        # NRRD and DICOM count to the left and to the back.
+        header = {
+            "space": "left-posterior-superior",
+            "space directions": np.diag([-1.0, -1.0, 1.0]),
+            "space origin": affine[:3, 3] * [-1, -1, 1],
+        }
+        nrrd.write(str(tmp_path / f"{role}.nrrd"), data, header)
+        places["nrrd"].append(f"{role}={tmp_path / role}.nrrd")
+        for number in range(data.shape[2]):
+            pixels = np.ascontiguousarray(data[::-1, ::-1, number].T)
+            ds = made.base(made.MR, "MR", number + 1, series=str(len(places["nrrd"])))
+            made.with_pixels(ds, pixels, spacing=(1.0, 1.0), z=affine[2, 3] + number)
+            ds.SliceThickness = 1.0
+            corner = -(affine[:3, 3] + np.array([31, 31, 0]))
+            ds.ImagePositionPatient = [corner[0], corner[1], affine[2, 3] + number]
+            made.write(ds, tmp_path / role / f"{made.SECRET}{number}.dcm")
+        places["dicom"].append(f"{role}={tmp_path / role}")
+    found = {}
+    for kind, images in places.items():
+        out = tmp_path / f"labels_{kind}.nii.gz"
+        assert main(["segment", *images, "--model", str(models[0]), "-o", str(out)]) == 0
+        found[kind] = read_nifti(out)
+        shown = capsys.readouterr()
+        written = record_path(out).read_text() + shown.out + shown.err
+        for secret in made.secrets():
+            assert secret.decode() not in written.lower()
+    for kind in ("nrrd", "dicom"):
+        assert np.array_equal(found[kind].data, found["nifti"].data), kind
+        np.testing.assert_allclose(found[kind].affine, found["nifti"].affine, atol=1e-4)
+    assert (found["nifti"].data == 4).sum() == 280
+
+
 def test_command_line_refusals_write_nothing(models, tmp_path, capsys):
     (t1, flair), _ = files(tmp_path)
     before = sorted(tmp_path.iterdir())

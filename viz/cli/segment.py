@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _images(words: list[str]) -> dict[str, Image]:
     """Return the images by role; without roles by their place, "1", "2" and so on."""
     from twin.errors import InvalidInput
-    from twin.images import read_nifti as read_image
+    from twin.image_files import read_image
 
     parts = [word.partition("=") for word in words]
     named = [bool(sign) for _, sign, _ in parts]
