@@ -62,11 +62,16 @@ def negative_transmissibility_share(
         first, second = corners[:, b] - corners[:, a], corners[:, c] - corners[:, a]
         normal[:, vertex] = 0.5 * np.cross(first, second)
     one, two = np.triu_indices(4, 1)
-    product = (normal[:, one] * normal[:, two]).sum(axis=2)
-    value = -product / (9.0 * mesh.cell_volume[:, None])
+    scale = -1.0 / (9.0 * mesh.cell_volume)
     if diffusivity is not None:
-        value *= np.asarray(diffusivity, float)[:, None]
-    ends = np.sort(np.stack([mesh.cells[:, one], mesh.cells[:, two]]), axis=0).reshape(2, -1)
+        scale *= np.asarray(diffusivity, float)
+    value = np.empty((6, len(mesh.cells)))
+    ends = np.empty((2, 6, len(mesh.cells)), np.int32)
+    for pair, (i, j) in enumerate(zip(one, two, strict=True)):
+        value[pair] = scale * np.einsum("cd,cd->c", normal[:, i], normal[:, j])
+        np.minimum(mesh.cells[:, i], mesh.cells[:, j], out=ends[0, pair])
+        np.maximum(mesh.cells[:, i], mesh.cells[:, j], out=ends[1, pair])
+    ends = ends.reshape(2, -1)
     edges = coo_matrix((value.ravel(), (ends[0], ends[1])), (len(mesh.points),) * 2).tocsr().data
     size = np.abs(edges)
     carrying = size > _ZERO * size.max()
