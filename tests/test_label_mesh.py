@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 from real_data import real_data
@@ -77,6 +78,28 @@ def test_without_names_every_number_is_a_label(files, capsys):
     assert set(json.loads(capsys.readouterr().out)["volume_error"]) == {
         "label_3", "label_5", "label_27",
     }  # fmt: skip
+
+
+def test_containers_and_floats_give_the_same_mesh(files, capsys):
+    image = abdomen()
+    nib.save(nib.Nifti1Image(image.data.astype(float), image.affine), files / "floats.nii.gz")
+    header = {
+        "space": "right-anterior-superior",
+        "space directions": image.affine[:3, :3].T,
+        "space origin": image.affine[:3, 3],
+    }
+    nrrd.write(str(files / "organs.nrrd"), image.data, header)
+    said = []
+    for name in ("organs.nii.gz", "floats.nii.gz", "organs.nrrd"):
+        command = ["mesh", str(files / name), "-o", str(files / "o.vtu"), "--json", "--force"]
+        assert main([*command, "--cell-size", "9", "--quiet"]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0]["nodes"] == said[1]["nodes"] == said[2]["nodes"]
+    assert said[0]["volume_error"] == said[1]["volume_error"] == said[2]["volume_error"]
+    nib.save(nib.Nifti1Image(image.data * 0.3, image.affine), files / "floats.nii.gz")
+    command = ["mesh", str(files / "floats.nii.gz"), "-o", str(files / "p.vtu")]
+    assert main(command) == 2
+    assert "not whole" in capsys.readouterr().err
 
 
 def test_a_drawn_tumour_is_said_and_fine(files, capsys):

@@ -33,7 +33,7 @@ TUMOUR = "tumour"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("image", metavar="LABELS", help="the label map")
+    parser.add_argument("image", metavar="LABELS", help="the label map: NIfTI, NRRD, DICOM SEG")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE.vtu", help="the mesh; .html goes beside it"
     )
@@ -178,14 +178,10 @@ def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
     import numpy as np
 
     from twin.errors import InvalidInput
-    from twin.images import Image, read_nifti
+    from twin.image_files import read_labels
+    from twin.images import Image
 
-    image = read_nifti(arguments.image, what="label map")
-    if not np.issubdtype(image.data.dtype, np.integer):
-        raise InvalidInput(
-            f"The label map {arguments.image} holds {image.data.dtype}, not whole numbers; export "
-            "it as integers."
-        )
+    image = _whole(read_labels(arguments.image), arguments.image)
     present = [int(number) for number in np.unique(image.data) if number != 0]
     if arguments.labels is None:
         return image, {number: f"label_{number}" for number in present}
@@ -203,6 +199,24 @@ def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
             f"{', '.join(map(str, present)) or 'none above 0'}."
         )
     return Image(data, image.affine), names
+
+
+def _whole(image: Image, place: str) -> Image:
+    """The label map as whole numbers; some programs store them as floats."""
+    import numpy as np
+
+    from twin.errors import InvalidInput
+    from twin.images import Image
+
+    if np.issubdtype(image.data.dtype, np.integer):
+        return image
+    rounded = np.rint(image.data)
+    if not (np.array_equal(rounded, image.data) and np.abs(rounded).max() < 2**15):
+        raise InvalidInput(
+            f"The label map {place} holds numbers that are not whole; give labels, not an image "
+            "or probabilities."
+        )
+    return Image(rounded.astype(np.int16), image.affine)
 
 
 def label_numbers(source: str) -> Mapping[str, list[int]]:
@@ -278,11 +292,12 @@ def _with_tumour(
 
 
 def _ground(arguments: argparse.Namespace, labels: Image) -> Image | None:
-    from twin.images import read_nifti, same_grid
+    from twin.image_files import read_image
+    from twin.images import same_grid
 
     if arguments.ground is None:
         return None
-    image = read_nifti(arguments.ground, what="image")
+    image = read_image(arguments.ground)
     same_grid(image, labels, names=("The image", "the label map"))
     return image
 
