@@ -1,0 +1,139 @@
+"""RT plans: fractions, prescription and beams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twin.dicom.files import read_dataset
+from twin.errors import InvalidInput
+
+__all__ = ["Beam", "PlanSummary", "Prescription", "read_plan"]
+
+_MOST_GY = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prescription:
+    """Dose prescribed to one target.
+
+    Parameters
+    ----------
+    dose_gy : float, [Gy]
+        Of all fractions.
+    target : str
+        Name of the structure where it is stated, else "".
+    roi_number : int or None
+        Of the structure set.
+    """
+
+    dose_gy: float
+    target: str
+    roi_number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """One beam: kind of radiation and dose to its point in each fraction, [Gy]."""
+
+    number: int
+    radiation: str
+    dose_gy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a plan prescribes.
+
+    Parameters
+    ----------
+    fractions : int or None
+        Planned, of the first fraction group; None where it is not stated.
+    prescriptions : tuple of Prescription
+        To targets that are volumes or sites, the largest first; points are left out.
+    beams : tuple of Beam
+    notes : tuple of str
+    """
+
+    fractions: int | None
+    prescriptions: tuple[Prescription, ...]
+    beams: tuple[Beam, ...]
+    notes: tuple[str, ...]
+
+
+def read_plan(path: Path) -> PlanSummary:
+    """Return fractions, prescriptions and beams of an RT plan.
+
+    Raises
+    ------
+    InvalidInput
+        Another kind of object, or neither fractions nor beams.
+    """
+    dataset = read_dataset(path)
+    what = f"The plan {path.name}"
+    if str(dataset.get("Modality") or "").upper() not in ("RTPLAN", "RTIONPLAN"):
+        raise InvalidInput(f"{path.name} is not an RT plan (RTPLAN).")
+    groups = list(dataset.get("FractionGroupSequence") or ())
+    sequence = dataset.get("BeamSequence") or dataset.get("IonBeamSequence") or ()
+    if not groups and not sequence:
+        raise InvalidInput(f"{what} has neither fractions nor beams; export it again.")
+    notes: list[str] = []
+    if len(groups) > 1:
+        notes.append(f"{len(groups)} fraction groups; the first is used")
+    doses: dict[int, float] = {}
+    fractions = None
+    if groups:
+        planned = _number(groups[0].get("NumberOfFractionsPlanned"))
+        if planned is not None and planned == int(planned) and 1 <= planned <= 1000:
+            fractions = int(planned)
+        else:
+            notes.append("the number of fractions is not stated")
+        for item in groups[0].get("ReferencedBeamSequence") or ():
+            dose = _number(item.get("BeamDose"))
+            if dose is not None:
+                doses[int(item.get("ReferencedBeamNumber") or 0)] = dose
+    beams = tuple(
+        Beam(
+            int(beam.get("BeamNumber") or 0),
+            str(beam.get("RadiationType") or "").lower(),
+            doses.get(int(beam.get("BeamNumber") or 0)),
+        )
+        for beam in sequence
+        if str(beam.get("TreatmentDeliveryType") or "TREATMENT").upper() == "TREATMENT"
+    )
+    prescriptions, points = _prescriptions(dataset)
+    if points:
+        notes.append(f"{points} dose references are points, not targets")
+    if not prescriptions:
+        notes.append("no dose is prescribed to a target")
+    elif prescriptions[0].dose_gy > _MOST_GY:
+        notes.append(
+            f"the prescription of {prescriptions[0].dose_gy:g} Gy is above {_MOST_GY:g} Gy: it may "
+            "be in cGy"
+        )
+    return PlanSummary(fractions, prescriptions, beams, tuple(notes))
+
+
+def _prescriptions(dataset: Any) -> tuple[tuple[Prescription, ...], int]:
+    found, points = [], 0
+    for item in dataset.get("DoseReferenceSequence") or ():
+        if str(item.get("DoseReferenceType") or "").upper() != "TARGET":
+            continue
+        if str(item.get("DoseReferenceStructureType") or "").upper() in ("COORDINATES", "POINT"):
+            points += 1
+            continue
+        dose = _number(item.get("TargetPrescriptionDose"))
+        if dose is None or not dose > 0.0:
+            continue
+        number = item.get("ReferencedROINumber")
+        found.append(Prescription(dose, "", None if number is None else int(number)))
+    found.sort(key=lambda one: -one.dose_gy)
+    return tuple(found), points
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
