@@ -66,7 +66,7 @@ def _look(plotter: Any, mesh: Mesh, direction: NDArray[np.float64]) -> None:
     away = direction / np.linalg.norm(direction)
     plotter.camera_position = [tuple(middle + 1000.0 * away), tuple(middle), (0, 0, 1)]
     plotter.reset_camera()
-    plotter.camera.zoom(1.3)
+    plotter.camera.zoom(1.18)
     plotter.reset_camera_clipping_range()
 
 

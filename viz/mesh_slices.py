@@ -29,7 +29,7 @@ _KNOWN = {
     "necrosis": "#F0E442",
 }
 _OTHERS = (
-    "#E69F00", "#8DD3C7", "#0072B2", "#D55E00", "#CC79A7", "#F0E442", "#56B4E9", "#B2DF8A",
+    "#E69F00", "#8DD3C7", "#4E9BFF", "#D55E00", "#CC79A7", "#F0E442", "#56B4E9", "#B2DF8A",
     "#CAB2D6", "#FB9A99", "#A6761D", "#66C2A5",
 )  # fmt: skip
 _RASTER_MM = 0.7
