@@ -100,7 +100,7 @@ def _segments(files: list[Path], place: Path, what: str) -> Image:
     numbers: np.ndarray | None = None
     first: Image | None = None
     for name, image in found.segments.items():
-        mask = image.data if image.data.dtype == bool else image.data >= 0.5
+        mask = np.asarray(image.data, np.float32) >= 0.5
         if first is None or numbers is None:
             first, numbers = image, np.zeros(image.shape, np.int16)
         same_grid(image, first, names=(f"the segment {name}", "the first segment"))

@@ -11,10 +11,10 @@ from pydantic import ConfigDict, Field, model_validator
 from twin.calendar import Calendar
 from twin.courses import Course, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
+from twin.label_conventions import convention, convention_names
 from twin.parameters import ParameterSet, load_parameter_set
 from twin.patient import MESH_LABELS
 from twin.patient_tables import (
-    LABEL_CONVENTIONS,
     LabelNumber,
     ModelTable,
     VisitTable,
@@ -25,7 +25,6 @@ from twin.toml_file import Date, FileModel, check, quantity, read_toml
 from twin.units import parse_quantity
 
 __all__ = [
-    "LABEL_CONVENTIONS",
     "MeshTable",
     "PatientFile",
     "VisitTable",
@@ -304,8 +303,10 @@ def json_schema() -> dict[str, Any]:
     """
     schema = PatientFile.model_json_schema()
     labels = schema["$defs"]["VisitTable"]["properties"]["labels"]
-    table = labels.pop("$ref", None) or labels.pop("allOf")[0]["$ref"]
-    labels["anyOf"] = [{"enum": list(LABEL_CONVENTIONS)}, {"$ref": table}]
+    table = next(form for form in labels.pop("oneOf") if "$ref" in form)
+    known = [name for name in convention_names() if convention(name).tumour]
+    file = {"type": "string", "pattern": r"\.(toml|json)$"}
+    labels["anyOf"] = [{"enum": known}, file, table]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "patient.toml"
     return schema

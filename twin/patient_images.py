@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.image_files import read_image, read_labels
 from twin.images import Image, same_grid
+from twin.label_conventions import convention, tissues_from
 from twin.parameters import ParameterSet
 from twin.patient import TISSUES, Grid
 from twin.patient_file import PatientFile, VisitTable, cavity_name
+from twin.patient_tables import tumour_labels
 from twin.resampling import to_isotropic
 from twin.start_evidence import StartEvidence
 from twin.start_images import agreed_tumour, start_evidence
@@ -88,6 +90,9 @@ def read_voxels(
         except GeometryMismatch as error:
             raise GeometryMismatch(f"{where}: {error}") from None
 
+    if isinstance(visit.tissue_labels, str):
+        by = convention(_own_file(visit.tissue_labels, folder))
+        images["tissues"] = tissues_from(images["tissues"], by)
     for key, image in images.items():
         if key.startswith(("tissues", "segmentation", "structures")):
             images[key] = _whole_numbers(image, what=key.partition("_")[0])
@@ -100,10 +105,11 @@ def read_voxels(
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     cut: dict[str, NDArray[Any]] = {key: image.data[box] for key, image in straight.items()}
     tissue_map = _tissue_map(cut["tissues"], visit)
+    numbers = _tumour_numbers(visit, folder, where)
     readings = []
     for number, file in enumerate(visit.segmentations):
         key = f"segmentation_{number}"
-        parts = _tumour_masks(cut[key], visit, file)
+        parts = _tumour_masks(cut[key], numbers, file)
         _check_tumour_place(parts, tissue_map, visit, file)
         _check_whole(parts, straight[key].data, visit, file)
         readings.append(parts)
@@ -160,17 +166,32 @@ def _labelled(data: NDArray[Any], numbers: Mapping[str, int], what: str) -> dict
     return {name: data == number for name, number in numbers.items()}
 
 
-def _tumour_masks(data: NDArray[Any], visit: VisitTable, file: str) -> dict[str, Mask]:
+def _own_file(name: str, folder: Path) -> str | Path:
+    """A convention's name as it is, a file of labels in the patient's folder."""
+    return folder / name if name.endswith((".toml", ".json")) else name
+
+
+def _tumour_numbers(visit: VisitTable, folder: Path, where: str) -> dict[str, int]:
+    """Numbers of the tumour's parts; a file of labels is read."""
+    if not isinstance(visit.labels, str):
+        return visit.labels.numbers
+    try:
+        return tumour_labels(convention(_own_file(visit.labels, folder))).numbers
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: labels: {error}") from None
+
+
+def _tumour_masks(data: NDArray[Any], numbers: Mapping[str, int], file: str) -> dict[str, Mask]:
     what = f"segmentation {file}"
     present = np.flatnonzero(np.bincount(data.ravel()))
     if len(present) == 1:
         kind = "background only" if present[0] == 0 else f"the label {present[0]} everywhere"
         raise InvalidInput(f"The {what} holds {kind}; it must mark the tumour's parts in a head.")
-    masks = _labelled(data, visit.labels.numbers, what)
+    masks = _labelled(data, numbers, what)
     for name in ("enhancing", "flair"):
         if not masks[name].any():
             raise InvalidInput(
-                f"The {what} has no voxel of {name} (label {visit.labels.numbers[name]}); "
+                f"The {what} has no voxel of {name} (label {numbers[name]}); "
                 "check the labels in the patient file."
             )
     masks.setdefault("necrosis", np.zeros(data.shape, bool))
@@ -179,7 +200,8 @@ def _tumour_masks(data: NDArray[Any], visit: VisitTable, file: str) -> dict[str,
 
 def _tissue_map(data: NDArray[Any], visit: VisitTable) -> NDArray[np.int8]:
     what = f"tissue map {visit.tissues}"
-    masks = _labelled(data, dict(visit.tissue_labels), what)
+    known = TISSUES if isinstance(visit.tissue_labels, str) else dict(visit.tissue_labels)
+    masks = _labelled(data, known, what)
     tissues = np.zeros(data.shape, np.int8)
     for name, mask in masks.items():
         if not mask.any():

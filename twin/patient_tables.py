@@ -5,28 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from twin.diffusion_tensor import component_order
 from twin.errors import InvalidInput
+from twin.label_conventions import Convention, convention
 from twin.model_choice import Growth, Migration, ModelChoice
 from twin.toml_file import Date, FileModel
 
 __all__ = [
-    "LABEL_CONVENTIONS",
     "LabelNumber",
     "ModelTable",
     "TensorTable",
     "TissueProbabilities",
     "VisitTable",
     "all_different",
+    "tumour_labels",
 ]
 
-#: Numbers of the tumour's parts in segmentations that follow a convention.
-LABEL_CONVENTIONS = {
-    "brats": {"necrosis": 1, "flair": 2, "enhancing": 4},
-    "brats2023": {"necrosis": 1, "flair": 2, "enhancing": 3},
-}
+#: Ends of names that are files of labels, not conventions.
+_FILES = (".toml", ".json")
 
 LabelNumber = Annotated[int, Field(ge=1, le=32767)]
 
@@ -62,16 +67,33 @@ class TumourLabels(FileModel):
         return {name: number for name, number in self if number is not None}
 
 
-def _convention(value: object) -> object:
-    """Return the table that a convention's name stands for."""
-    if not isinstance(value, str):
+def _tumour_convention(value: object) -> object:
+    """Return the table that a convention's name stands for; a file's name is kept."""
+    if not isinstance(value, str) or value.endswith(_FILES):
         return value
-    if value not in LABEL_CONVENTIONS:
+    return tumour_labels(convention(value))
+
+
+def _text_or_table(value: object) -> str:
+    """Which of the two it is; names that `toml_file` leaves out of messages."""
+    return "function-text" if isinstance(value, str) else "function-table"
+
+
+def tumour_labels(by: Convention) -> TumourLabels:
+    """Return a convention's numbers of the tumour's parts.
+
+    Raises
+    ------
+    InvalidInput
+        One that names no tumour.
+    """
+    missing = {"enhancing", "flair"} - set(by.tumour)
+    if missing:
         raise InvalidInput(
-            f'"{value}" is not a convention; write one of {", ".join(LABEL_CONVENTIONS)}, or a '
-            "table such as { necrosis = 1, flair = 2, enhancing = 4 }."
+            f"the labels {by.name} name no {sorted(missing)[0]} part of a tumour; write a table "
+            "such as { necrosis = 1, flair = 2, enhancing = 4 }."
         )
-    return LABEL_CONVENTIONS[value]
+    return TumourLabels(**by.tumour)
 
 
 class TissueLabels(FileModel):
@@ -164,16 +186,24 @@ class VisitTable(FileModel):
     date: Date
     reference: bool = Field(default=False, description="day 0; exactly one visit is the reference")
     tissues: str = Field(description="NIfTI file of tissue labels")
-    tissue_labels: TissueLabels = TissueLabels()
+    tissue_labels: Annotated[
+        Annotated[TissueLabels, Tag("function-table")] | Annotated[str, Tag("function-text")],
+        Discriminator(_text_or_table),
+    ] = Field(
+        default=TissueLabels(),
+        description="numbers of the tissues, or a convention that knows them (freesurfer)",
+    )
     segmentation: str | tuple[str, ...] = Field(
         description="file of the tumour's parts, or several of them by different readers"
     )
     consensus: Literal["staple", "majority"] = Field(
         default="staple", description="how several segmentations become one"
     )
-    labels: Annotated[TumourLabels, BeforeValidator(_convention)] = Field(
-        description="a convention, or a table of numbers"
-    )
+    labels: Annotated[
+        Annotated[TumourLabels, Tag("function-table")] | Annotated[str, Tag("function-text")],
+        Discriminator(_text_or_table),
+        BeforeValidator(_tumour_convention),
+    ] = Field(description="a convention, a .toml or .json file of labels, or a table of numbers")
     t1: str | None = Field(default=None, description="NIfTI file of the T1 image, for pictures")
     tissue_probabilities: TissueProbabilities | None = Field(
         default=None, description="partial volumes, for the migration between tissues"
