@@ -12,6 +12,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+from dicom_makers import make_series
 from real_data import real_data
 from scipy import ndimage
 from scipy.io import loadmat
@@ -102,6 +103,77 @@ def test_containers_and_floats_give_the_same_mesh(files, capsys):
     assert "not whole" in capsys.readouterr().err
 
 
+def test_a_convention_names_the_numbers_and_the_rest_is_said(files, capsys):
+    command = ["mesh", str(files / "organs.nii.gz"), "-o", str(files / "o.vtu"), "--json"]
+    (files / "names.toml").write_text("format = 1\n[labels]\nliver = 5\n")
+    assert main([*command, "--labels", str(files / "names.toml"), "--cell-size", "6"]) == 0
+    captured = capsys.readouterr()
+    assert set(json.loads(captured.out)["volume_error"]) == {"liver"}
+    assert "not meshed: 3, 27." in captured.err
+    assert "not meshed: 3, 27." in (files / "o.html").read_text()
+    command += ["--labels", "totalsegmentator", "--cell-size", "6", "--force"]
+    assert main(command) == 0
+    # names of TotalSegmentator 2 as its own list has them
+    said = json.loads(capsys.readouterr().out)["volume_error"]
+    assert set(said) == {"kidney_left", "liver", "vertebrae_L5"}
+
+
+def write_segmentation(path, paths, labels, names):
+    """Write a DICOM segmentation of a series by highdicom; `labels` are (slice, row, column)."""
+    import highdicom
+    import pydicom
+    from highdicom.seg import Segmentation, SegmentDescription
+    from pydicom.sr.codedict import codes
+
+    tissue = codes.SCT.Tissue
+    described = [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=tissue,
+            segmented_property_type=tissue,
+            algorithm_type="MANUAL",
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+    Segmentation(
+        source_images=[pydicom.dcmread(one) for one in paths],
+        pixel_array=labels.astype(np.uint8),
+        segmentation_type="BINARY",
+        segment_descriptions=described,
+        series_instance_uid=highdicom.UID(),
+        series_number=9,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="Invented",
+        manufacturer_model_name="Invented",
+        software_versions="1",
+        device_serial_number="1",
+    ).save_as(path)
+
+
+def test_a_dicom_segmentation_meshes(tmp_path, capsys):
+    """Two segments side by side on slices of 2 mm: their volumes are those of the masks."""
+    labels = np.zeros((16, 24, 26), np.uint8)
+    labels[2:14, 4:20, 3:12] = 1
+    labels[2:14, 4:20, 12:23] = 2
+    paths = make_series(tmp_path / "ct", shape=labels.shape, spacing=(2.0, 1.0, 1.0))
+    write_segmentation(tmp_path / "organs.dcm", paths, labels, ("liver", "spleen"))
+    command = ["mesh", str(tmp_path / "organs.dcm"), "-o", str(tmp_path / "o.vtu"), "--json"]
+    assert main([*command, "--quiet"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["volume_error"]) == {"label_1", "label_2"}
+    contents = read_mesh_file(tmp_path / "o.vtu")
+    corners = contents.points[contents.cells]
+    volume = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / 6
+    tags = contents.tags["cell_label"]
+    for number in (1, 2):
+        wanted = 2.0 * (labels == number).sum()
+        assert volume[tags == number].sum() == pytest.approx(wanted, rel=0.03)
+    # the first segment has smaller columns, so smaller x in DICOM's axes and larger ones in RAS
+    middle = corners.mean(axis=1)[:, 0]
+    assert middle[tags == 1].min() > middle[tags == 2].max() - 2.0
+
+
 def test_a_drawn_tumour_is_said_and_fine(files, capsys):
     command = ["mesh", str(files / "organs.nii.gz"), "-o", str(files / "o.vtu"), "--json"]
     command += ["--labels", str(files / "names.toml"), "--place-tumour", "liver:10"]
@@ -131,11 +203,11 @@ def test_a_mesh_below_the_bar_is_not_written(files, capsys, monkeypatch):
     [
         (["-o", "{}/o.stl"], "", "is written as .vtu"),
         (["-o", "{}/none/o.vtu"], "", "in a folder that exists"),
-        (["--labels", "brats"], "", "takes a .toml file"),
+        (["--labels", "totalsegmenter"], "", 'did you mean "totalsegmentator"?'),
         (["--labels", "{}/names.toml"], "[labels]\nliver = 5\nlung = 5\n", "is both liver and"),
         (["--labels", "{}/names.toml"], "[labels]\nliver = -5\n", "from 1 to 32767"),
         (["--labels", "{}/names.toml"], "[labels]\nliver = true\n", "from 1 to 32767"),
-        (["--labels", "{}/names.toml"], "liver = 5\n", "one table"),
+        (["--labels", "{}/names.toml"], "liver = 5\n", "must hold a table"),
         (["--labels", "{}/names.toml"], "[labels]\nlung = 99\n", "None of the numbers"),
         (["--fine-around", "lung"], "", "No voxel is 'lung'; there are label_3"),
         (["--place-tumour", "label_5:99"], "", "the largest that does has"),

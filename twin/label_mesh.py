@@ -69,9 +69,9 @@ def mesh_label_map(
 ) -> LabelMesh:
     """Mesh all voxels with a label above 0, measure the mesh and hold it to the quality gate.
 
-    Cells are small about the labels in `fine_around`, and elsewhere as small as layers are
-    thin; with none named, thin layers get the smallest cells everywhere. Voxels that are
-    not cubes are resampled first, by the nearest one.
+    Cells are smallest about the labels in `fine_around`, and elsewhere as small as layers are
+    thin, down to one and a half voxels. Voxels that are not cubes are resampled first, by the
+    nearest one.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def mesh_label_map(
         fine_mm=fine,
         fine_region=region,
         coarse_mm=far,
-        thin_layer_mm=None if fine_around else fine,
+        thin_layer_mm=max(fine, _CELL_VOXELS * spacing),  # smaller ones would mesh the steps
     )
     mesh, report = build_mesh_with_report(
         labels,

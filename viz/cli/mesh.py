@@ -18,7 +18,7 @@ Mesh any label map: tetrahedra with the labels' names (.vtu), and a page of the 
 quality beside it. A mesh below the bars of the quality gate is not written: what is
 wrong and where is said, with a picture."""
 EXAMPLES = """\
-  twin mesh organs.nii.gz -o organs.vtu --labels organs.toml
+  twin mesh organs.nii.gz -o organs.vtu --labels totalsegmentator
   twin mesh organs.nii.gz -o organs.vtu --labels organs.toml --fine-around liver --cell-size 3
   twin mesh organs.nii.gz -o organs.vtu --labels organs.toml --place-tumour liver:15
 
@@ -27,6 +27,8 @@ organs.toml names the numbers, and what it leaves out is not meshed:
   liver = 5
   lung = [10, 11]"""
 
+#: So many remarks on labels are printed; the page has all.
+_MOST_REMARKS = 8
 #: Name of a label that --place-tumour draws.
 TUMOUR = "tumour"
 
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         metavar="NAMES",
-        help="what the numbers mean: a .toml file (default: every number is a label of its own)",
+        help="what the numbers mean: a convention such as totalsegmentator or freesurfer, a .toml "
+        "file, nnU-Net's dataset.json (default: every number is a label of its own)",
     )
     parser.add_argument(
         "--image",
@@ -99,8 +102,11 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     begin = time.perf_counter()
     target = _target(Path(arguments.output), force=arguments.force)
-    image, names = _labels(arguments)
-    image, names, fine_around, notes = _with_tumour(arguments, image, names)
+    image, names, remarks = _labels(arguments)
+    image, names, fine_around, drawn = _with_tumour(arguments, image, names)
+    notes = [*remarks, *drawn]
+    for note in notes:
+        output.say(note)
     ground = _ground(arguments, image)
     try:
         with output.progress("meshing") as progress:
@@ -173,8 +179,8 @@ def _target(target: Path, *, force: bool) -> Path:
     return target
 
 
-def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
-    """The label map, and the name of every number in it; what has no name is left out."""
+def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str], list[str]]:
+    """The label map, the name of every number in it, and a remark on what has no name."""
     import numpy as np
 
     from twin.errors import InvalidInput
@@ -184,7 +190,7 @@ def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
     image = _whole(read_labels(arguments.image), arguments.image)
     present = [int(number) for number in np.unique(image.data) if number != 0]
     if arguments.labels is None:
-        return image, {number: f"label_{number}" for number in present}
+        return image, {number: f"label_{number}" for number in present}, []
     given = label_numbers(arguments.labels)
     data = np.zeros(image.data.shape, np.int16)
     names: dict[int, str] = {}
@@ -198,7 +204,12 @@ def _labels(arguments: argparse.Namespace) -> tuple[Image, dict[int, str]]:
             f"None of the numbers in {arguments.labels} occurs in the label map, which has "
             f"{', '.join(map(str, present)) or 'none above 0'}."
         )
-    return Image(data, image.affine), names
+    left = [number for number in present if not any(number in one for one in given.values())]
+    remarks = []
+    if left:
+        shown = ", ".join(map(str, left[:10])) + (" and more" if len(left) > 10 else "")
+        remarks = [f"Numbers without a name are outside and not meshed: {shown}."]
+    return Image(data, image.affine), names, remarks
 
 
 def _whole(image: Image, place: str) -> Image:
@@ -220,24 +231,25 @@ def _whole(image: Image, place: str) -> Image:
 
 
 def label_numbers(source: str) -> Mapping[str, list[int]]:
-    """Numbers of each name, from a file of one's own.
+    """Numbers of each name, by a convention's name or from a file of one's own.
 
     Raises
     ------
     InvalidInput
-        Not such a file, no table ``[labels]``, or a number that is wrong or named twice.
+        No such convention or file, no table ``[labels]``, or a number that is wrong or named
+        twice.
     """
     from twin.errors import InvalidInput
     from twin.toml_file import read_toml
 
     if not source.endswith(".toml"):
-        raise InvalidInput(f"--labels takes a .toml file with a table [labels], not {source!r}.")
-    content = read_toml(source, what="file of label names")
-    table = content.get("labels")
-    if not isinstance(table, dict) or not table or set(content) != {"labels"}:
+        from twin.label_conventions import convention
+
+        return {name: [number] for name, number in convention(source).labels.items()}
+    table = read_toml(source, what="file of label names").get("labels")
+    if not isinstance(table, dict) or not table:
         raise InvalidInput(
-            f"{source} must hold one table [labels] with lines such as liver = 5 or "
-            "lung = [10, 11]."
+            f"{source} must hold a table [labels] with lines such as liver = 5 or lung = [10, 11]."
         )
     found: dict[str, list[int]] = {}
     taken: dict[int, str] = {}
@@ -343,4 +355,8 @@ def _table(made: LabelMesh) -> str:
         for name, figures in found.labels.items()
     ]
     lines += [f"{miss}, short of the target" for miss in made.verdict.short]
-    return "\n".join([*lines, *made.verdict.remarks])
+    remarks = list(made.verdict.remarks)
+    if len(remarks) > _MOST_REMARKS:
+        more = len(remarks) - _MOST_REMARKS
+        remarks = [*remarks[:_MOST_REMARKS], f"{more} more remarks on labels are on the page."]
+    return "\n".join([*lines, *remarks])
