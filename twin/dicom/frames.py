@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from twin.dicom.geometry import Plane
 from twin.dicom.moments import Moment, moment_of
 from twin.dicom.quiet import quiet_pydicom
+from twin.dicom.weighting import Weighting, weighting_of
 from twin.errors import InvalidInput
 
 __all__ = ["Slice", "frame_count", "pixels_of", "slices_of"]
 
 MOST_VALUES = 2**29  # pixels of one file
+_STANDARD_SYNTAX = r"1\.2\.840\.10008\.1\.2(\.\d{1,3}){0,3}"
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 #: Kinds of object whose values are had by a mapping to the real world, not by rescaling.
 _MAPPED = ("1.2.840.10008.5.1.4.1.1.30", "1.2.840.10008.5.1.4.1.1.130")
@@ -24,8 +27,6 @@ _MAPPED = ("1.2.840.10008.5.1.4.1.1.30", "1.2.840.10008.5.1.4.1.1.130")
 _TELLING = (
     ("echo time", "MREchoSequence", "EffectiveEchoTime"),
     ("echo time", "", "EchoTime"),
-    ("b-value", "MRDiffusionSequence", "DiffusionBValue"),
-    ("gradient", "", "DiffusionGradientOrientation"),
     ("time position", "FrameContentSequence", "TemporalPositionIndex"),
     ("time position", "", "TemporalPositionIdentifier"),
     ("trigger time", "", "TriggerTime"),
@@ -57,6 +58,10 @@ class Slice:
     inverted : int or None
         Sum of a stored value and its inverse, where low values are shown bright (MONOCHROME1).
     acquired : Moment or None
+    weighting : Weighting or None
+        By diffusion.
+    number : int
+        Of the instance or frame: only the order of repetitions is taken from it.
     differs : tuple of (str, str)
         What may tell slices at one place apart, with its value: echo time, b-value, ...
     """
@@ -69,6 +74,8 @@ class Slice:
     padding: tuple[float, float] | None
     inverted: int | None
     acquired: Moment | None
+    weighting: Weighting | None
+    number: int
     differs: tuple[tuple[str, str], ...]
 
     def scaled(self, factor: float) -> Slice:
@@ -116,7 +123,9 @@ def _undecoded(dataset: Any, what: str) -> str:
         known = get_decoder(syntax).is_available
     except Exception:  # pydicom knows no decoder at all
         known = False
-    name = str(getattr(syntax, "name", "") or "an unnamed transfer syntax")
+    name = str(getattr(syntax, "name", "") or "")
+    if str(syntax) == name and not re.fullmatch(_STANDARD_SYNTAX, name):
+        name = "of an unknown name"  # never a number that is not the standard's
     if known:
         return (
             f"{what} has pixels that are cut short, damaged or not as declared (transfer syntax "
@@ -175,12 +184,22 @@ def slices_of(dataset: Any, *, what: str) -> list[Slice]:
             what=what,
         )
         slope, intercept, unit = groups.rescaling(what)
+        weighting = weighting_of(groups.value, dataset)
         found.append(
             Slice(
-                plane, pixels[number], slope, intercept, unit, padding, inverted,
-                groups.acquired(), groups.differs(),
+                plane=plane,
+                stored=pixels[number],
+                slope=slope,
+                intercept=intercept,
+                unit=unit,
+                padding=padding,
+                inverted=inverted,
+                acquired=groups.acquired(),
+                weighting=weighting,
+                number=number if len(own) else _whole(dataset.get("InstanceNumber")),
+                differs=groups.differs(weighting),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -260,8 +279,11 @@ class _Groups:
             date_time="AcquisitionDateTime",
         )
 
-    def differs(self) -> tuple[tuple[str, str], ...]:
+    def differs(self, weighting: Weighting | None) -> tuple[tuple[str, str], ...]:
         found: dict[str, str] = {}
+        if weighting is not None:
+            found["b-value"] = f"{weighting.b_value:g}"
+            found["gradient"] = str(weighting.direction)
         for name, sequence, key in _TELLING:
             value = self.value(sequence, key)
             if value is not None and str(value).strip() and name not in found:

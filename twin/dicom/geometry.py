@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from twin.errors import GeometryMismatch, InvalidInput
+from twin.images import MAX_VOXELS
 
 __all__ = ["LPS_TO_RAS", "SAME_PLACE", "Plane", "Stack", "check_alike", "stack_of"]
 
@@ -23,7 +24,9 @@ __all__ = ["LPS_TO_RAS", "SAME_PLACE", "Plane", "Stack", "check_alike", "stack_o
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _EVEN = 0.05  # gaps that differ by less than this part of the usual one count as equal
 _GAP = 1.5  # of the usual gap: a slice is missing
-_ASTRAY = 0.1  # of the step: how far a slice may lie from its place in an even grid
+_ASTRAY = 0.05  # of the step: how far a slice may lie from its place in an even grid
+_UNEVEN = 0.5  # of the usual gap: slices that lie closer do not belong to one stack
+_FARTHEST = 1e5  # [mm] from the origin
 SAME_PLACE = 0.01  # [mm]
 _UPRIGHT = 0.1  # [pixels]
 _MOST_TILT_DEG = 45.0
@@ -68,12 +71,9 @@ class Plane:
         InvalidInput
             Values that are missing, not finite, or directions not at right angles.
         """
-        try:
-            place, axes = np.array(position, float), np.array(orientation, float)
-            rows, columns = (float(value) for value in spacing)
-        except (TypeError, ValueError):
-            place, axes, rows, columns = np.full(3, np.nan), np.full(6, np.nan), 0.0, 0.0
-        if place.shape != (3,) or axes.shape != (6,) or not np.isfinite([*place, *axes]).all():
+        place, axes, sides = (_numbers(one) for one in (position, orientation, spacing))
+        numbers = place.shape == (3,) and axes.shape == (6,)
+        if not (numbers and np.isfinite(axes).all() and np.abs(place).max() < _FARTHEST):
             raise InvalidInput(
                 f"{what} states no position and orientation in the patient, so its slices cannot "
                 "be placed; export the original images."
@@ -88,16 +88,25 @@ class Plane:
                 f"{what} has an orientation whose directions are not at right angles; export it "
                 "again."
             )
+        rows, columns = sides if sides.shape == (2,) else (0.0, 0.0)
         if not (0.0 < rows < 1e3 and 0.0 < columns < 1e3):
             raise InvalidInput(f"{what} has no spacing of its pixels in mm; export it again.")
         one = one / lengths[0]
         other = other - (other @ one) * one
-        return cls(place, one, other / np.linalg.norm(other), (columns, rows), size)
+        return cls(place, one, other / np.linalg.norm(other), (float(columns), float(rows)), size)
 
     @property
     def normal(self) -> NDArray[np.float64]:
         """Direction across the slice, [1], shape (3,)."""
         return np.cross(self.along_columns, self.along_rows)
+
+
+def _numbers(values: Sequence[float] | None) -> NDArray[np.float64]:
+    """Numbers of a header; none where they are missing or no numbers."""
+    try:
+        return np.array(values, np.float64)
+    except (TypeError, ValueError):
+        return np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +181,7 @@ def stack_of(planes: Sequence[Plane], *, what: str, thickness: float | None = No
     """Put slices in order and say what grid they make.
 
     Gaps that differ by less than 5 % count as even, as where beds of a PET join, as long as no
-    slice lies more than a tenth of a gap from where it then stands; slices that are less even
+    slice lies more than 5 % of a gap from where it then stands; slices that are less even
     are interpolated linearly to the smallest gap. A gap of more than 1.5 usual ones is refused.
 
     Parameters
@@ -211,6 +220,9 @@ def stack_of(planes: Sequence[Plane], *, what: str, thickness: float | None = No
         _check_gaps(places, steps, step, what)
         step, even_places = _even_grid(places, steps, step, notes)
     start, moves, wider = _upright(planes, order, places, notes, what)
+    count = len(planes) if even_places is None else len(even_places)
+    if (first.size[0] + wider[1]) * (first.size[1] + wider[0]) * count > MAX_VOXELS:
+        raise InvalidInput(f"{what} has more than {MAX_VOXELS:,} voxels; crop or resample it.")
     columns, rows = first.spacing
     affine = np.eye(4)
     affine[:3, 0] = columns * first.along_columns
@@ -277,6 +289,11 @@ def _check_alike(first: Plane, other: Plane, what: str) -> None:
 def _check_gaps(places: NDArray, steps: NDArray, step: float, what: str) -> None:
     if len(steps) == 1:
         return
+    if not steps.min() >= _UNEVEN * step:
+        raise InvalidInput(
+            f"{what} has slices {steps.min():.3g} mm apart where {step:.3g} mm are usual: two "
+            "stacks are mixed; give one alone."
+        )
     wide = np.flatnonzero(steps > _GAP * step)
     if not len(wide):
         return

@@ -157,6 +157,11 @@ def _loaded(paths: Sequence[Path], label: str) -> Iterator[tuple[Dataset, list[S
                 f"{what} is {_NO_IMAGES[modality]}, not an image; give the files of one image "
                 "series."
             )
+        if "MOSAIC" in _text(dataset, "ImageType"):
+            raise InvalidInput(
+                f"{what} holds its slices side by side in one picture (a mosaic); convert it to "
+                "NIfTI, or export it as an enhanced object."
+            )
         found = slices_of(dataset, what=what)
         for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
             if key in dataset:

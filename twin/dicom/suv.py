@@ -27,6 +27,14 @@ _UNITS = {
 }  # fmt: skip
 
 
+#: Words of the standard that a message may repeat.
+_WORDS = frozenset((
+    "CNTS", "NONE", "CM2", "PCNT", "CPS", "BQML", "MGMINML", "UMOLMINML", "MLMING", "MLG", "1CM",
+    "UMOLML", "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "GML", "STDDEV", "BSA", "LBM",
+    "LBMJAMES128", "LBMJANMA", "IBW", "START", "ADMIN",
+))  # fmt: skip
+
+
 def suv_factor(
     dataset: Any,
     *,
@@ -82,7 +90,7 @@ def suv_factor(
         kind = _text(dataset, "SUVType").upper()
         if kind not in ("", "BW"):
             raise InvalidInput(
-                f"{what} is an SUV by {kind[:16]}, not by body weight (BW); export it by body "
+                f"{what} is an SUV by {_told(kind)}, not by body weight (BW); export it by body "
                 "weight."
             )
         return 1.0
@@ -90,7 +98,7 @@ def suv_factor(
         return _philips(dataset, what)
     if units != "BQML":
         raise InvalidInput(
-            f"{what} has values in {stated[:16] or 'no stated unit'}; an SUV can be had from BQML "
+            f"{what} has values in {_told(stated, 'no stated unit')}; an SUV can be had from BQML "
             "(activity) and GML (SUV): export it in one of these."
         )
     return 1000.0 * _weight(dataset, what) / _dose_left(dataset, what, first, own)
@@ -160,7 +168,7 @@ def _corrected_to(
     if correction != "START":
         raise InvalidInput(
             f"{what} does not say to what time its activity is corrected (DecayCorrection is "
-            f"{correction[:16] or 'missing'}); export it with START, ADMIN or NONE, or in GML."
+            f"{_told(correction, 'missing')}); export it with START, ADMIN or NONE, or in GML."
         )
     series = moment_of(dataset, time="SeriesTime", date="SeriesDate")
     if series is not None and (first is None or _not_after(series, first)):
@@ -223,6 +231,11 @@ def _philips(dataset: Any, what: str) -> float:
 
 def _text(dataset: Any, key: str) -> str:
     return str(dataset.get(key) or "").strip()
+
+
+def _told(value: str, absent: str = "none") -> str:
+    """A word of the standard as it is, any other left out."""
+    return (value if value.upper() in _WORDS else "unknown") if value else absent
 
 
 def _parts(dataset: Any, key: str) -> tuple[str, ...]:
