@@ -259,6 +259,7 @@ def _canonical(
     data: NDArray[np.generic], affine: NDArray[np.float64]
 ) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     """Axes flipped and swapped so that they run as nearly as possible right, anterior, superior."""
+    affine = _snapped(affine)
     order = nib.orientations.io_orientation(affine)
     turned = nib.orientations.apply_orientation(data, order)
     return (
@@ -291,3 +292,17 @@ def same_grid(a: Image, b: Image, *, names: tuple[str, str]) -> None:
             f"{names[0]} and {names[1]} have the same shape but lie {apart:.3g} mm apart in the "
             "head; resample one onto the grid of the other."
         )
+
+
+def _snapped(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The affine with voxel sides that are meant to be round made so.
+
+    Containers keep it in single precision, in mm or m; a side of 2.00000009 mm would be meshed
+    by other cells than one of 2 mm.
+    """
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    wanted = np.round(sides, 4)
+    near = np.abs(wanted - sides) <= 1e-5 * sides
+    snapped = affine.copy()
+    snapped[:3, :3] *= np.where(near, wanted / sides, 1.0)
+    return snapped
