@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "put an example patient and study into a folder"),
     "deidentify": ("deidentify", "copy DICOM files without who they are of"),
     "segment": ("segment", "label images by a network that you have on disk"),
+    "tensor": ("tensor", "fit diffusion tensors to a diffusion-weighted MRI"),
     "build": ("build", "make the mesh of a patient from images and outlines"),
     "mesh": ("mesh", "mesh any label map, with a page of the mesh's quality"),
     "run": ("run", "simulate every treatment of a study"),
