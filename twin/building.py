@@ -13,7 +13,11 @@ from twin.own_mesh import mesh_remarks
 from twin.patient import Twin
 from twin.patient_file import MeshTable, read_patient_file
 from twin.protocol import Progress
-from twin.quality_gate import QualityFound, require_good_meshes
+from twin.quality_gate import (
+    QualityFound,
+    require_good_meshes,
+    require_good_meshes_once,
+)
 
 __all__ = ["build", "load"]
 
@@ -92,13 +96,18 @@ def load(
     ------
     InvalidInput, GeometryMismatch
         One sentence about the first thing that is wrong.
+    MeshRejected
+        A mesh that was made here is below a bar of the quality gate.
     """
     place = Path(path)
     if place.is_dir() and not (place / "patient.toml").is_file():
         if mesh is not None:
             raise InvalidInput(f"{place} is built already; its mesh cannot be changed by options.")
         return read_built(place)
-    return assemble(_patient_file(place), mesh=mesh, progress=progress)
+    file = _patient_file(place)
+    twin = assemble(file, mesh=mesh, progress=progress)
+    require_good_meshes_once(twin, mesh if mesh is not None else read_patient_file(file).mesh)
+    return twin
 
 
 def _patient_file(path: Path) -> Path:

@@ -16,7 +16,7 @@ from twin.errors import InvalidInput
 from twin.mesh import Mesh
 from twin.storage import cache_folder, sha256_of, write_atomically
 
-__all__ = ["cached_mesh", "read_mesh", "write_mesh"]
+__all__ = ["cached_mesh", "mesher_source", "read_mesh", "write_mesh"]
 
 _logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def cached_mesh(made_from: Sequence[object], make: Callable[[], Mesh]) -> Mesh:
     make : callable
         Called where the cache has no such mesh.
     """
-    path = cache_folder() / "meshes" / f"{sha256_of(_mesher_source(), *made_from)}.npz"
+    path = cache_folder() / "meshes" / f"{sha256_of(mesher_source(), *made_from)}.npz"
     if path.is_file():
         try:
             return read_mesh(path)
@@ -85,6 +85,7 @@ def cached_mesh(made_from: Sequence[object], make: Callable[[], Mesh]) -> Mesh:
     return mesh
 
 
-def _mesher_source() -> bytes:
+def mesher_source() -> bytes:
+    """Source of the mesher and its gate, for keys of what is kept of them."""
     files = [f for f in resources.files("twin.meshing").iterdir() if f.name.endswith(".py")]
     return b"".join(f.read_bytes() for f in sorted(files, key=lambda f: f.name))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from twin.assemble import mesh_labels
+from twin.mesh_store import mesher_source
 from twin.meshing.gate import LIMITS, OWN_MESH_LIMITS, Limits, MeshRejected, Verdict, judge
 from twin.meshing.inspection import MeshInspection, inspect_mesh
 from twin.patient import Twin
 from twin.patient_file import MeshTable
+from twin.storage import StorageFailed, cache_folder, sha256_of, write_atomically
 
-__all__ = ["QualityFound", "judge_twin", "require_good_meshes"]
+__all__ = ["QualityFound", "judge_twin", "require_good_meshes", "require_good_meshes_once"]
+
+_logger = logging.getLogger(__name__)
 
 _REMEDY = (
     "ask for other cells with cell_size or far_cell_size of [mesh], or for another seed, or mend "
@@ -85,6 +90,32 @@ def require_good_meshes(twin: Twin, options: MeshTable) -> QualityFound:
             remedy = _OWN_REMEDY if limits[name] is OWN_MESH_LIMITS else _REMEDY
             raise MeshRejected(name, verdict, remedy, twin)
     return found
+
+
+def require_good_meshes_once(twin: Twin, options: MeshTable) -> None:
+    """As `require_good_meshes`, but meshes that passed here before are not measured again.
+
+    What passed is kept in the cache, by the content of meshes and voxels and by the gate's
+    own source.
+    """
+    meshes = (twin.mesh, twin.coarse_mesh, twin.coarsest_mesh)
+    key = sha256_of(
+        mesher_source(),
+        [mesh.content_hash for mesh in meshes],
+        twin.tissues,
+        *(twin.structures[name].mask for name in ("enhancing", "necrosis")),
+        twin.grid.affine,
+        sorted(_limits(options).items(), key=lambda item: item[0]).__repr__(),
+    )
+    passed = cache_folder() / "meshes" / f"{key}.passed"
+    if passed.is_file():
+        return
+    require_good_meshes(twin, options)
+    try:
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(passed, lambda temporary: temporary.write_text("passed\n"))
+    except (OSError, StorageFailed) as error:
+        _logger.warning("That the meshes are good was not kept for next time: %s", error)
 
 
 def _limits(options: MeshTable) -> dict[str, Limits]:
