@@ -144,7 +144,7 @@ def inspect_mesh(
     >>> half = np.eye(4)
     >>> half[:3, 3] = 0.5  # voxel (0, 0, 0) is centred at half a millimetre
     >>> found = inspect_mesh(box_mesh((4.0, 4.0, 4.0), (2, 2, 2)), np.ones((4, 4, 4), int), half)
-    >>> round(found.smallest_dihedral.value, 9), found.labels["white_matter"].mesh_mm3
+    >>> round(found.smallest_dihedral.value, 9), round(found.labels["white_matter"].mesh_mm3, 9)
     (45.0, 64.0)
     """
     smallest, largest = dihedral_extremes(mesh.points, mesh.cells)

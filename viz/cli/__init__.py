@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 #: name: (module, one line of help), in the order of a first visit.
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "put an example patient and study into a folder"),
+    "import": ("import_", "make a patient folder of DICOM, NIfTI or NRRD files"),
     "deidentify": ("deidentify", "copy DICOM files without who they are of"),
     "segment": ("segment", "label images by a network that you have on disk"),
     "tensor": ("tensor", "fit diffusion tensors to a diffusion-weighted MRI"),

@@ -1,0 +1,88 @@
+"""Organs that do not overlap, in one label map; targets and outlines stay by themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["OrganMap", "is_target_or_outline", "organ_map"]
+
+_NO_ORGAN = re.compile(
+    r"(?<![a-z])(gtv|ctv|ptv|itv|target|tumou?r|boost|body|external|skin|outline|couch|patient|"
+    r"prv|ring|margin|dose|isodose|isocent\w*|poi|points?|marker|bolus|air|artefact|artifact|"
+    r"border\w*|scar|block|help|opt|avoid\w*)(?![a-z])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OrganMap:
+    """Labels of organs.
+
+    Parameters
+    ----------
+    data : ndarray of uint8, shape of the grid
+    labels : mapping of str to int
+        Number of each organ in it.
+    left_out : mapping of str to str
+        Why each other structure is not in it.
+    """
+
+    data: NDArray[np.uint8]
+    labels: Mapping[str, int]
+    left_out: Mapping[str, str]
+
+
+def is_target_or_outline(name: str) -> bool:
+    """Whether a structure of this name is a target, an outline or a help of planning, no organ.
+
+    Examples
+    --------
+    >>> is_target_or_outline("GTV_Mass"), is_target_or_outline("lt_lung")
+    (True, False)
+    """
+    return bool(_NO_ORGAN.search(re.sub(r"[0-9]+", " ", name.casefold()).replace("_", " ")))
+
+
+def organ_map(packed: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -> OrganMap:
+    """Return organs in one map: small ones first, those that overlap one before left out.
+
+    Parameters
+    ----------
+    packed : mapping of str to ndarray of uint8
+        Masks as `numpy.packbits` packs them.
+    shape : tuple of int
+
+    Examples
+    --------
+    >>> masks = {"heart": [1, 0, 0, 0], "lung": [0, 1, 1, 0], "chest": [1, 1, 1, 1]}
+    >>> found = organ_map({name: np.packbits(mask) for name, mask in masks.items()}, (4,))
+    >>> found.data.tolist(), dict(found.left_out)
+    ([1, 2, 2, 0], {'chest': 'overlaps heart'})
+    """
+    count = int(np.prod(shape))
+    voxels = {name: int(np.unpackbits(mask).sum()) for name, mask in packed.items()}
+    data = np.zeros(count, np.uint8)
+    taken: dict[str, NDArray[np.uint8]] = {}
+    labels: dict[str, int] = {}
+    left_out: dict[str, str] = {}
+    for name in sorted(packed, key=lambda one: (voxels[one], one)):
+        if is_target_or_outline(name):
+            left_out[name] = "a target, an outline or a help of planning"
+            continue
+        if not voxels[name]:
+            left_out[name] = "marks no voxel"
+            continue
+        over = next((other for other, mask in taken.items() if (mask & packed[name]).any()), None)
+        if over is not None:
+            left_out[name] = f"overlaps {over}"
+        elif len(labels) == 255:
+            left_out[name] = "more than 255 organs"
+        else:
+            labels[name] = len(labels) + 1
+            taken[name] = packed[name]
+            data[np.unpackbits(packed[name], count=count).astype(bool)] = labels[name]
+    return OrganMap(data.reshape(shape), labels, left_out)
