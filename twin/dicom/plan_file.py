@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.dicom.files import read_dataset
+from twin.dicom.structure_words import only_known_words
 from twin.errors import InvalidInput
 
 __all__ = ["Beam", "PlanSummary", "Prescription", "read_plan"]
@@ -23,7 +24,8 @@ class Prescription:
     dose_gy : float, [Gy]
         Of all fractions.
     target : str
-        Name of the structure where it is stated, else "".
+        Description of the target where it consists of words of anatomy and planning alone,
+        else "": free text may name a person.
     roi_number : int or None
         Of the structure set.
     """
@@ -35,11 +37,23 @@ class Prescription:
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """One beam: kind of radiation and dose to its point in each fraction, [Gy]."""
+    """One beam of treatment.
+
+    Parameters
+    ----------
+    number : int
+    radiation : str
+        "photon", "electron", "proton", ...
+    dose_gy : float or None, [Gy]
+        To the beam's point in each fraction.
+    energies : tuple of float, [MV, MeV or MeV/u]
+        Nominal, each that occurs.
+    """
 
     number: int
     radiation: str
     dose_gy: float | None
+    energies: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +112,14 @@ def read_plan(path: Path) -> PlanSummary:
             int(beam.get("BeamNumber") or 0),
             str(beam.get("RadiationType") or "").lower(),
             doses.get(int(beam.get("BeamNumber") or 0)),
+            _energies(beam),
         )
         for beam in sequence
         if str(beam.get("TreatmentDeliveryType") or "TREATMENT").upper() == "TREATMENT"
     )
     prescriptions, points = _prescriptions(dataset)
     if points:
-        notes.append(f"{points} dose references are points, not targets")
+        notes.append(f"dose references that are points, not targets: {points}")
     if not prescriptions:
         notes.append("no dose is prescribed to a target")
     elif prescriptions[0].dose_gy > _MOST_GY:
@@ -127,9 +142,17 @@ def _prescriptions(dataset: Any) -> tuple[tuple[Prescription, ...], int]:
         if dose is None or not dose > 0.0:
             continue
         number = item.get("ReferencedROINumber")
-        found.append(Prescription(dose, "", None if number is None else int(number)))
+        text = " ".join(str(item.get("DoseReferenceDescription") or "").split())
+        target = text if only_known_words(text) else ""
+        found.append(Prescription(dose, target, None if number is None else int(number)))
     found.sort(key=lambda one: -one.dose_gy)
     return tuple(found), points
+
+
+def _energies(beam: Any) -> tuple[float, ...]:
+    points = beam.get("ControlPointSequence") or beam.get("IonControlPointSequence") or ()
+    found = {_number(point.get("NominalBeamEnergy")) for point in points}
+    return tuple(sorted(energy for energy in found if energy is not None))
 
 
 def _number(value: Any) -> float | None:

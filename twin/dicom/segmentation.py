@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.dicom.bit_frames import BitFrames, bit_frames
 from twin.dicom.files import read_dataset
-from twin.dicom.frames import pixels_of
+from twin.dicom.frames import frame_count, pixels_of
 from twin.dicom.geometry import LPS_TO_RAS, Plane
 from twin.dicom.moments import date_of
 from twin.errors import GeometryMismatch, InvalidInput
@@ -20,6 +21,7 @@ from twin.images import MAX_SIDE, MAX_VOXELS, Image, in_ras_order
 
 __all__ = ["Segmentation", "read_segmentation"]
 
+_DISTANCES = ("SpacingBetweenSlices", "SliceThickness")
 _OFF_GRID = 0.1  # part of the slices' distance by which a frame may lie beside the even grid
 
 
@@ -49,6 +51,9 @@ class Segmentation:
 def read_segmentation(path: Path) -> Segmentation:
     """Return the segments of a DICOM segmentation.
 
+    A segment's volume is put together when it is asked for, so that a hundred segments take
+    no more memory than their file and one volume.
+
     Raises
     ------
     InvalidInput, GeometryMismatch
@@ -60,32 +65,46 @@ def read_segmentation(path: Path) -> Segmentation:
     if str(dataset.get("Modality") or "").upper() != "SEG":
         raise InvalidInput(f"{path.name} is not a DICOM segmentation (SEG).")
     names = _names(dataset, what)
-    pixels = pixels_of(dataset, what=what)
-    planes, numbers = _frames(dataset, pixels, what)
     kind = str(dataset.get("SegmentationType") or "BINARY").upper()
+    if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise InvalidInput(f"{what} is of a type that is not known; export it as binary.")
+    frames: BitFrames | NDArray
+    if int(dataset.get("BitsAllocated") or 0) == 1:
+        frames = bit_frames(dataset, frame_count(dataset, what=what), what=what)
+    else:
+        frames = pixels_of(dataset, what=what)
+    planes, numbers = _frames(dataset, frames.shape, what)
     grid = _Grid.of(planes, dataset, what)
     places = [grid.place(plane, what) for plane in planes]
-    notes: list[str] = []
-    if kind == "LABELMAP":
-        volumes = _from_label_map(pixels, places, grid, names)
-    else:
-        top = _largest_value(dataset, what) if kind == "FRACTIONAL" else 1.0
-        volumes = _from_frames(pixels, places, numbers, grid, names, top, kind)
-        if kind == "FRACTIONAL":
-            sort = str(dataset.get("SegmentationFractionalType") or "").lower()
-            notes.append(f"fractional ({sort or 'of unstated type'})")
-    segments, labels = {}, {}
-    for number, name in names.items():
-        segments[name] = in_ras_order(volumes[number], grid.affine)
-        labels[name] = number
-    empty = [name for name, image in segments.items() if not image.data.any()]
+    top = _largest_value(dataset, what) if kind == "FRACTIONAL" else None
+    background = (0, _whole(dataset.get("PixelPaddingValue")))
+    of_segment: dict[int, list[int]] = {number: [] for number in names}
+    for frame, number in enumerate(numbers):
+        present = np.unique(frames[frame]).tolist() if kind == "LABELMAP" else [number]
+        for one in present:
+            if one in of_segment:
+                of_segment[one].append(frame)
+            elif kind != "LABELMAP" or one not in background:
+                raise InvalidInput(
+                    f"{what} has a frame of the segment {one}, which it does not describe; export "
+                    "it again."
+                )
+    segments = _Segments(
+        frames, places, of_segment, grid, {name: n for n, name in names.items()}, kind, top
+    )
+    notes = []
+    if kind == "FRACTIONAL":
+        sort = str(dataset.get("SegmentationFractionalType") or "").lower()
+        known = sort if sort in ("probability", "occupancy") else "of unstated type"
+        notes.append(f"fractional ({known})")
+    empty, overlap = segments.empty_and_overlap()
     if empty:
         notes.append(f"without a voxel: {', '.join(empty)}")
-    if _overlap(list(volumes.values())):
+    if overlap:
         notes.append("segments overlap")
     return Segmentation(
-        segments, labels, str(dataset.get("FrameOfReferenceUID") or ""), date_of(dataset),
-        tuple(notes),
+        segments, segments.numbers, str(dataset.get("FrameOfReferenceUID") or ""),
+        date_of(dataset), tuple(notes),
     )  # fmt: skip
 
 
@@ -93,8 +112,9 @@ def _names(dataset: Any, what: str) -> dict[int, str]:
     """Name of each segment number; a name that occurs twice gets its number."""
     found: dict[int, str] = {}
     for item in dataset.get("SegmentSequence") or ():
-        number = int(item.get("SegmentNumber") or 0)
-        label = " ".join(str(item.get("SegmentLabel") or "").split())[:64]
+        number = _whole(item.get("SegmentNumber"))
+        text = "".join(c if c.isprintable() else " " for c in str(item.get("SegmentLabel") or ""))
+        label = " ".join(text.split())[:64]
         if number == 0 and label.lower() in ("", "background"):
             continue  # the background of a label map
         name = label or f"segment {number}"
@@ -104,11 +124,11 @@ def _names(dataset: Any, what: str) -> dict[int, str]:
     return found
 
 
-def _frames(dataset: Any, pixels: NDArray, what: str) -> tuple[list[Plane], list[int]]:
+def _frames(dataset: Any, shape: tuple[int, ...], what: str) -> tuple[list[Plane], list[int]]:
     """Plane and segment number of each frame."""
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
     own = dataset.get("PerFrameFunctionalGroupsSequence") or ()
-    frames, rows, columns = pixels.shape
+    frames, rows, columns = shape
     if len(own) != frames:
         raise InvalidInput(
             f"{what} has {frames} frames, but states the place of {len(own)}; export it again."
@@ -133,7 +153,7 @@ def _frames(dataset: Any, pixels: NDArray, what: str) -> tuple[list[Plane], list
             )
         )
         number = value(group, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
-        numbers.append(int(number) if number is not None else 0)
+        numbers.append(_whole(number))
     return planes, numbers
 
 
@@ -152,7 +172,8 @@ class _Grid:
         first = planes[0]
         normal = first.normal
         for plane in planes:
-            if np.abs(plane.normal - normal).max() > 1e-3 or plane.spacing != first.spacing:
+            sides = np.abs(np.divide(plane.spacing, first.spacing) - 1.0).max()
+            if np.abs(plane.normal - normal).max() > 1e-3 or sides > 1e-3:
                 raise GeometryMismatch(
                     f"{what} has frames in several directions or with several spacings of pixels; "
                     "export one stack."
@@ -161,7 +182,7 @@ class _Grid:
         places = np.unique(np.round(along, 4))
         gaps = np.diff(places)
         gaps = gaps[gaps > 1e-2]
-        step = float(gaps.min()) if len(gaps) else _thickness(dataset)
+        step = _step(gaps, dataset)
         low, high = float(places[0]), float(places[-1])
         if len(gaps):  # the mean, which a rounded position does not shift
             step = (high - low) / max(1, round((high - low) / step))
@@ -193,15 +214,37 @@ class _Grid:
         return round(number)
 
 
-def _thickness(dataset: Any) -> float:
-    """Spacing of a single slice, [mm]: as stated, 1 if it is not."""
+def _step(gaps: NDArray[np.float64], dataset: Any) -> float:
+    """Distance of slices, [mm].
+
+    Frames without a voxel may be left out, also every second one: the stated distance counts
+    where all gaps are multiples of it.
+    """
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
     items = None if shared is None else shared.get("PixelMeasuresSequence")
-    for key in ("SpacingBetweenSlices", "SliceThickness"):
-        value = items[0].get(key) if items else None
-        if value is not None and 0.0 < float(value) < 1e3:
-            return float(value)
-    return 1.0
+    stated = [_length(items[0].get(key)) if items else None for key in _DISTANCES]
+    if not len(gaps):
+        return stated[0] or stated[1] or 1.0
+    if stated[0]:
+        parts = gaps / stated[0]
+        if parts.min() > 1.0 - _OFF_GRID and np.abs(parts - np.round(parts)).max() <= _OFF_GRID:
+            return stated[0]
+    return float(gaps.min())
+
+
+def _length(value: Any) -> float | None:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if 1e-3 < found < 1e3 else None
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _largest_value(dataset: Any, what: str) -> float:
@@ -212,50 +255,61 @@ def _largest_value(dataset: Any, what: str) -> float:
     return float(value)
 
 
-def _from_frames(
-    pixels: NDArray,
-    places: list[int],
-    numbers: list[int],
-    grid: _Grid,
-    names: Mapping[int, str],
-    top: float,
-    kind: str,
-) -> dict[int, NDArray]:
-    """One volume a segment, from frames that are each of one segment."""
-    binary = kind != "FRACTIONAL"
-    volumes = {n: np.zeros(grid.shape, bool if binary else np.float32) for n in names}
-    for frame, place, number in zip(pixels, places, numbers, strict=True):
-        if number not in volumes:
-            raise InvalidInput(
-                f"A frame belongs to the segment {number}, which is not described; export it again."
-            )
-        values = frame.T > 0 if binary else np.clip(frame.T / top, 0.0, 1.0)
-        volumes[number][..., place] = np.maximum(volumes[number][..., place], values)
-    return volumes
+class _Segments(Mapping[str, Image]):
+    """Volumes of segments, each put together from its frames when it is asked for."""
 
+    def __init__(
+        self,
+        frames: BitFrames | NDArray,
+        places: list[int],
+        of_segment: Mapping[int, list[int]],
+        grid: _Grid,
+        numbers: Mapping[str, int],
+        kind: str,
+        top: float | None,
+    ) -> None:
+        self.numbers = numbers
+        self._frames, self._places, self._of_segment = frames, places, of_segment
+        self._grid, self._kind, self._top = grid, kind, top
 
-def _from_label_map(
-    pixels: NDArray, places: list[int], grid: _Grid, names: Mapping[int, str]
-) -> dict[int, NDArray]:
-    """One volume a segment, from frames of segment numbers."""
-    present = {int(n) for n in np.unique(pixels) if n}
-    if unknown := present - set(names):
-        raise InvalidInput(
-            f"A label map holds the number {min(unknown)}, which no segment describes; export it "
-            "again."
-        )
-    whole = np.zeros(grid.shape, np.int32)
-    for frame, place in zip(pixels, places, strict=True):
-        values = frame.T.astype(np.int32)
-        whole[..., place] = np.where(values > 0, values, whole[..., place])
-    return {n: whole == n for n in names}
+    def __len__(self) -> int:
+        return len(self.numbers)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.numbers)
 
-def _overlap(volumes: list[NDArray]) -> bool:
-    seen = np.zeros(volumes[0].shape, bool)
-    for volume in volumes:
-        inside = volume > 0.5
-        if (seen & inside).any():
-            return True
-        seen |= inside
-    return False
+    def __getitem__(self, name: str) -> Image:
+        number = self.numbers[name]
+        columns, rows, slices = self._grid.shape
+        kind = np.float32 if self._top else np.bool_
+        volume: NDArray = np.zeros((slices, rows, columns), kind)
+        for frame in self._of_segment[number]:
+            here = volume[self._places[frame]]
+            np.maximum(here, self._values(frame, number), out=here)
+        return in_ras_order(volume.transpose(2, 1, 0), self._grid.affine)
+
+    def _values(self, frame: int, number: int) -> NDArray:
+        stored = self._frames[frame]
+        if self._top:
+            return np.clip(stored.astype(np.float32) / np.float32(self._top), 0.0, 1.0)
+        return np.asarray(stored == number if self._kind == "LABELMAP" else stored > 0)
+
+    def empty_and_overlap(self) -> tuple[list[str], bool]:
+        """Names of segments without a voxel, and whether two claim one voxel."""
+        filled: set[int] = set()
+        overlap = False
+        at: dict[int, list[tuple[int, int]]] = {}
+        for number, frames in self._of_segment.items():
+            for frame in frames:
+                at.setdefault(self._places[frame], []).append((frame, number))
+        for claims in at.values():
+            owner = np.zeros(self._grid.shape[1::-1], np.int32)
+            for frame, number in claims:
+                values = self._values(frame, number)
+                if not values.any():
+                    continue
+                filled.add(number)
+                inside = values > 0.5
+                overlap = overlap or bool(((owner != 0) & (owner != number + 1) & inside).any())
+                owner[inside] = number + 1
+        return [name for name, number in self.numbers.items() if number not in filled], overlap

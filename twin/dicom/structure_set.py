@@ -20,7 +20,7 @@ from twin.dicom.geometry import LPS_TO_RAS
 from twin.dicom.moments import date_of
 from twin.dicom.rasterise import covered, polygon_area
 from twin.errors import InvalidInput
-from twin.images import Image
+from twin.images import MAX_VOXELS, Image
 
 __all__ = ["Contours", "StructureSet", "read_structure_set"]
 
@@ -53,13 +53,19 @@ class Contours:
         """Usual distance of planes, [mm]; 0 for a single plane."""
         return float(np.median(np.diff(self.places))) if len(self.places) > 1 else 0.0
 
-    def slabs(self, alone_mm: float = 1.0) -> NDArray[np.float64]:
-        """Lower and upper end of each plane's slab along the normal, [mm], shape (plane, 2)."""
+    def slabs(self, alone_mm: float = 1.0, *, end_caps: bool = True) -> NDArray[np.float64]:
+        """Lower and upper end of each plane's slab along the normal, [mm], shape (plane, 2).
+
+        Each reaches half-way to its neighbours; the outermost as far beyond the last contour
+        (`end_caps`), as a mask on the slices has it, or up to it, as some planning systems have
+        it in their histograms.
+        """
         usual = self.spacing_mm or alone_mm
         gaps = np.diff(self.places)
         half = np.where(gaps > _GAP * usual, usual, gaps) / 2.0
-        below = np.concatenate([[usual / 2.0], half])
-        above = np.concatenate([half, [usual / 2.0]])
+        cap = usual / 2.0 if end_caps or len(self.places) == 1 else 0.0
+        below = np.concatenate([[cap], half])
+        above = np.concatenate([half, [cap]])
         return np.stack([self.places - below, self.places + above], axis=1)
 
     def axes(self) -> NDArray[np.float64]:
@@ -69,9 +75,9 @@ class Contours:
         one /= np.linalg.norm(one)
         return np.stack([one, np.cross(self.normal, one)])
 
-    def volume_ml(self, alone_mm: float = 1.0) -> float:
-        """Area of the contours times their slabs, [mL]."""
-        axes, slabs = self.axes(), self.slabs(alone_mm)
+    def volume_ml(self, alone_mm: float = 1.0, *, end_caps: bool = True) -> float:
+        """Area of the contours times their slabs, [mL]; see `slabs`."""
+        axes, slabs = self.axes(), self.slabs(alone_mm, end_caps=end_caps)
         areas = [polygon_area([p @ axes.T for p in polygons]) for polygons in self.polygons]
         return float(np.dot(areas, slabs[:, 1] - slabs[:, 0]) / 1e3)
 
@@ -98,9 +104,9 @@ class StructureSet:
     notes: tuple[str, ...]
     numbers: Mapping[int, str] = field(default_factory=dict)
 
-    def volume_ml(self, name: str) -> float:
-        """Volume of a structure by its contours, [mL]."""
-        return self._contours(name).volume_ml()
+    def volume_ml(self, name: str, *, end_caps: bool = True) -> float:
+        """Volume of a structure by its contours, [mL]; see `Contours.slabs`."""
+        return self._contours(name).volume_ml(end_caps=end_caps)
 
     def mask(self, name: str, grid: Image) -> NDArray[np.bool_]:
         """Voxels of a grid that lie more than half inside a structure, shape of the grid.
@@ -118,9 +124,9 @@ class StructureSet:
             )
         return found
 
-    def share(self, name: str, grid: Image) -> NDArray[np.float32]:
+    def share(self, name: str, grid: Image, *, end_caps: bool = True) -> NDArray[np.float32]:
         """Share of each voxel that lies inside a structure, [1], shape of the grid."""
-        return shares(self._contours(name), grid)
+        return shares(self._contours(name), grid, end_caps=end_caps)
 
     def _contours(self, name: str) -> Contours:
         if name not in self.structures:
@@ -129,22 +135,22 @@ class StructureSet:
         return self.structures[name]
 
 
-def shares(contours: Contours, grid: Image) -> NDArray[np.float32]:
+def shares(contours: Contours, grid: Image, *, end_caps: bool = True) -> NDArray[np.float32]:
     """Share of each voxel of a grid inside contours, [1], shape of the grid.
 
-    Exact in the planes where these are parallel to a pair of the grid's axes; else by a
-    stack of the contours' own, interpolated.
+    Sums to the contours' volume where their planes are parallel to a pair of the grid's
+    axes; else by a stack of the contours' own, interpolated.
     """
     steps = grid.affine[:3, :3] / grid.spacing_mm
     along = np.abs(contours.normal @ steps)
     axis = int(along.argmax())
     straight = along[axis] > 1.0 - 1e-5 and np.abs(steps.T @ steps - np.eye(3)).max() < 1e-3
     if straight:
-        return _along_axis(contours, grid, axis)
-    return _through_own_stack(contours, grid)
+        return _along_axis(contours, grid, axis, end_caps)
+    return _through_own_stack(contours, grid, end_caps)
 
 
-def _along_axis(contours: Contours, grid: Image, axis: int) -> NDArray[np.float32]:
+def _along_axis(contours: Contours, grid: Image, axis: int, end_caps: bool) -> NDArray[np.float32]:
     inverse = np.linalg.inv(grid.affine)
     plane = [a for a in range(3) if a != axis]
     shape = tuple(grid.shape[a] for a in plane)
@@ -153,7 +159,7 @@ def _along_axis(contours: Contours, grid: Image, axis: int) -> NDArray[np.float3
     thick = float(grid.spacing_mm[axis])
     start = float(contours.normal @ grid.affine[:3, 3])
     for polygons, (low, high) in zip(
-        contours.polygons, contours.slabs(thick).tolist(), strict=True
+        contours.polygons, contours.slabs(thick, end_caps=end_caps).tolist(), strict=True
     ):
         # voxel k spans start + direction * thick * (k -+ 1/2) along the normal
         ends = sorted(((low - start) / (direction * thick), (high - start) / (direction * thick)))
@@ -172,37 +178,53 @@ def _along_axis(contours: Contours, grid: Image, axis: int) -> NDArray[np.float3
     return np.clip(np.moveaxis(out, 0, axis), 0.0, 1.0)
 
 
-def _through_own_stack(contours: Contours, grid: Image) -> NDArray[np.float32]:
+def _through_own_stack(contours: Contours, grid: Image, end_caps: bool) -> NDArray[np.float32]:
+    """Shares on a grid that is turned against the contours' planes.
+
+    The contours fill a stack of their own, with voxels of half the grid's smallest side, which
+    is interpolated at eight points of each voxel that lies near it.
+    """
     from scipy import ndimage
 
     side = float(grid.spacing_mm.min()) / 2.0
     axes = contours.axes()
+    turn = np.vstack([axes, contours.normal])
     points = np.concatenate([p for polygons in contours.polygons for p in polygons])
     flat = points @ axes.T
     low = flat.min(axis=0) - 2 * side
     shape = np.ceil((flat.max(axis=0) + 2 * side - low) / side).astype(int) + 1
-    slabs = contours.slabs(side)
+    slabs = contours.slabs(side, end_caps=end_caps)
     places = np.arange(slabs[0, 0] - side, slabs[-1, 1] + 2 * side, side)
-    layers = [
-        covered([(p @ axes.T - low) / side for p in polygons], tuple(shape))  # type: ignore[arg-type]
-        for polygons in contours.polygons
-    ]
+    if len(places) * int(shape.prod()) > MAX_VOXELS:
+        raise InvalidInput(
+            "The structure is too large to be put onto an image that is turned against its "
+            "planes; resample the image."
+        )
     own = np.zeros((*shape, len(places)), np.float32)
-    for k, place in enumerate(places):
-        inside = np.flatnonzero((slabs[:, 0] <= place) & (place < slabs[:, 1]))
-        if len(inside):
-            own[..., k] = layers[int(inside[0])]
-    index = np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3)
-    world = index @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    coordinates = np.stack(
-        [
-            (world @ axes[0] - low[0]) / side,
-            (world @ axes[1] - low[1]) / side,
-            (world @ contours.normal - places[0]) / side,
-        ]
-    )
-    found = ndimage.map_coordinates(own, coordinates, order=1, mode="constant", cval=0.0)
-    return np.asarray(found.reshape(grid.shape), np.float32)
+    for polygons, (begin, end) in zip(contours.polygons, slabs.tolist(), strict=True):
+        layer = covered([(p @ axes.T - low) / side for p in polygons], tuple(shape))  # type: ignore[arg-type]
+        within = np.minimum(places + side / 2, end) - np.maximum(places - side / 2, begin)
+        for k in np.flatnonzero(within > 0.0):
+            own[..., k] += np.float32(min(1.0, within[k] / side)) * layer
+    # voxels of the grid that the stack can reach
+    corners = np.array(np.meshgrid(*[(-1.0, n) for n in own.shape])).reshape(3, -1) * side
+    world = (corners + np.array([*low, places[0]])[:, None]).T @ turn
+    inverse = np.linalg.inv(grid.affine)
+    box = world @ inverse[:3, :3].T + inverse[:3, 3]
+    first = np.clip(np.floor(box.min(axis=0)).astype(int), 0, grid.shape)
+    last = np.clip(np.ceil(box.max(axis=0)).astype(int) + 1, 0, grid.shape)
+    out = np.zeros(grid.shape, np.float32)
+    if (last <= first).any():
+        return out
+    where = tuple(slice(f, n) for f, n in zip(first, last, strict=True))
+    to_own = turn @ grid.affine[:3, :3] / side
+    start = (turn @ grid.affine[:3, 3] - np.array([*low, places[0]])) / side
+    for corner in np.array(np.meshgrid(*[(-0.25, 0.25)] * 3)).reshape(3, -1).T:
+        out[where] += ndimage.affine_transform(
+            own, to_own, start + to_own @ (first + corner), tuple(last - first),
+            order=1, mode="constant", cval=0.0,
+        ) / np.float32(8.0)  # fmt: skip
+    return np.clip(out, 0.0, 1.0)
 
 
 def read_structure_set(path: Path) -> StructureSet:
@@ -221,17 +243,18 @@ def read_structure_set(path: Path) -> StructureSet:
     names: dict[int, str] = {}
     frame = ""
     for item in dataset.get("StructureSetROISequence") or ():
-        number = int(item.get("ROINumber") or 0)
-        name = " ".join(str(item.get("ROIName") or "").split())[:64] or f"structure {number}"
+        number = _whole(item.get("ROINumber"))
+        text = "".join(c if c.isprintable() else " " for c in str(item.get("ROIName") or ""))
+        name = " ".join(text.split())[:64] or f"structure {number}"
         names[number] = f"{name} {number}" if name in names.values() else name
         frame = frame or str(item.get("ReferencedFrameOfReferenceUID") or "")
     found: dict[str, Contours] = {}
     empty, open_ones = [], []
     for item in dataset.get("ROIContourSequence") or ():
-        number = int(item.get("ReferencedROINumber") or 0)
-        name = names.get(number)
-        if name is None:
+        number = _whole(item.get("ReferencedROINumber"))
+        if number not in names:
             continue
+        name = names[number]
         closed, others = _polygons(item, what, name)
         if closed:
             found[name] = _in_planes(closed, what, name)
@@ -240,7 +263,7 @@ def read_structure_set(path: Path) -> StructureSet:
         if others and closed:
             open_ones.append(name)
     empty = [name for name in names.values() if name not in found and name not in open_ones]
-    notes = []
+    notes = [note for name, contours in found.items() for note in _remarks(name, contours)]
     if empty:
         notes.append(f"without contours: {', '.join(empty)}")
     if open_ones:
@@ -265,6 +288,20 @@ def _polygons(item: Any, what: str, name: str) -> tuple[list[NDArray[np.float64]
             continue
         closed.append(points @ LPS_TO_RAS[:3, :3].T)
     return closed, others
+
+
+def _remarks(name: str, contours: Contours) -> list[str]:
+    """What to know of a structure's planes."""
+    if len(contours.places) == 1:
+        return [f"{name} has contours on one plane alone"]
+    gaps = np.diff(contours.places)
+    wide = gaps > _GAP * contours.spacing_mm
+    if not wide.any():
+        return []
+    return [
+        f"{name} has no contour for {gaps[wide].max():.3g} mm where {contours.spacing_mm:.3g} mm "
+        f"are usual ({int(wide.sum())} such gaps): it counts as absent there"
+    ]
 
 
 def _in_planes(closed: list[NDArray[np.float64]], what: str, name: str) -> Contours:
@@ -293,3 +330,10 @@ def _in_planes(closed: list[NDArray[np.float64]], what: str, name: str) -> Conto
         planes.append([closed[k]])
         at.append(float(places[k]))
     return Contours(normal, np.array(at), tuple(tuple(group) for group in planes))
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
