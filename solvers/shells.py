@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from solvers.dose_response import temozolomide
 from solvers.growth import GrowthRates
@@ -255,6 +256,7 @@ def build_shells(prepared: Prepared, parameters: ParameterSet, course: Radiother
     weights = (scipy.sparse.diags((mass > 0).astype(float)) @ weights).tocsr()
     shell_mass = np.asarray(weights.T @ mass).ravel()
     weights = weights[:, shell_mass > 20.0]
+    weights = _with_left_out(weights, mass, np.column_stack([place, 10.0 * relative]))
     total = np.asarray(weights.sum(axis=1)).ravel()
     inverse = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
     weights = (scipy.sparse.diags(inverse) @ weights).tocsr()
@@ -288,6 +290,24 @@ def build_shells(prepared: Prepared, parameters: ParameterSet, course: Radiother
         np.array(necrosis),
         _dose_samples(weights, mass, relative),
     )
+
+
+def _with_left_out(
+    weights: scipy.sparse.csr_matrix, mass: NDArray[np.float64], where: NDArray[np.float64]
+) -> scipy.sparse.csr_matrix:
+    """Weights in which nodes whose shells are all too small have those of the node most alike.
+
+    `where` has a row for each node: its place [mm] and a tenth of its dose is as 1 mm.
+    """
+    held = np.asarray(weights.sum(axis=1)).ravel() > 0
+    lost = np.flatnonzero(~held & (mass > 0))
+    if not len(lost):
+        return weights
+    kept = np.flatnonzero(held)
+    _, nearest = cKDTree(where[kept]).query(where[lost])
+    source = np.arange(len(mass))
+    source[lost] = kept[nearest]
+    return weights[source]
 
 
 def _dose_samples(

@@ -463,7 +463,7 @@ def test_capped_slivers_do_not_change_volumes(patient, monkeypatch):
 
     By a harder cap than the solver's, which finds nothing to cap on this mesh.
     """
-    harder = 2.1
+    harder = 1.5
     assert harder < operators.SLIVER_CAP
     times = range(0, 361, 30)
 

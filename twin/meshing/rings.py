@@ -12,7 +12,6 @@ from twin.compiled import compiled
 __all__ = [
     "MOST_IN_RING",
     "best_triangles",
-    "cells_cost",
     "cost",
     "each_cost",
     "is_flat",
@@ -87,16 +86,6 @@ def cost(points: Array, wanted: Array, a: int, b: int, c: int, d: int) -> float:
 def is_flat(wanted: Array, a: int, b: int, c: int, d: int) -> bool:
     """Whether the tetrahedron (a, b, c, d), in any orientation, is flat at the wanted places."""
     return _energy(wanted, a, b, c, d, _FLAT, False) > _FLAT_ENOUGH
-
-
-@compiled
-def cells_cost(points: Array, wanted: Array, cells: Array, which: Array, count: int) -> float:
-    """Sum of the costs of the first `count` cells named in `which`."""
-    total = 0.0
-    for n in range(count):
-        a, b, c, d = cells[which[n]]
-        total += cost(points, wanted, a, b, c, d)
-    return total
 
 
 @compiled

@@ -29,7 +29,6 @@ from twin.meshing.holes import fill_hole
 from twin.meshing.rings import (
     MOST_IN_RING,
     best_triangles,
-    cells_cost,
     cost,
     each_cost,
     is_flat,
@@ -67,6 +66,7 @@ class _Cells(NamedTuple):
     cells, neighbour : ndarray, shape (place, 4)
     label : ndarray, shape (place,)
         -1 where a place is free.
+    cost : ndarray, [1], shape (place,)
     valence, least : ndarray, shape (node,)
         How many cells each vertex has, and down to how many it may come.
     """
@@ -74,6 +74,7 @@ class _Cells(NamedTuple):
     cells: Array
     neighbour: Array
     label: Array
+    cost: Array
     valence: Array
     least: Array
 
@@ -140,6 +141,11 @@ def _offer_edge(
     lost = 2 if closed else 1  # cells of a and of b
     if mesh.valence[a] - lost < mesh.least[a] or mesh.valence[b] - lost < mesh.least[b]:
         return nothing
+    before = 0.0
+    for k in range(count):
+        if mesh.cost[work.around[k]] > mesh.cost[cell]:
+            return nothing  # a worse cell has tried this edge before
+        before += mesh.cost[work.around[k]]
     shift, changes = 0, 0  # turned so that the labels about the edge are two runs at most
     for k in range(0 if closed else 1, count):
         if label[work.around[k]] != label[work.around[(k - 1) % count]]:
@@ -160,7 +166,6 @@ def _offer_edge(
         if label[work.turned_cells[k]] != label[work.turned_cells[0]]:
             first, second = k, count - k
             break
-    before = cells_cost(points, wanted, cells, work.turned_cells, count)
     limit = before * (1.0 - _LEAST_GAIN) - gain
     if changes == 0 and closed:
         corners = count
@@ -207,8 +212,9 @@ def _offer_face(
     apex = cells[cell, face]
     a, b, c = cells[cell, faces[face, 0]], cells[cell, faces[face, 1]], cells[cell, faces[face, 2]]
     opposite = cells[other].sum() - a - b - c
-    pair = np.array([cell, other])
-    before = cells_cost(points, wanted, cells, pair, 2)
+    if mesh.cost[other] > mesh.cost[cell]:
+        return nothing
+    before = mesh.cost[cell] + mesh.cost[other]
     limit = before * (1.0 - _LEAST_GAIN) - gain
     after = cost(points, wanted, opposite, apex, a, b)
     if not after < limit:
@@ -223,7 +229,7 @@ def _offer_face(
     offer.fresh[1] = opposite, apex, b, c
     offer.fresh[2] = opposite, apex, c, a
     offer.label[:3] = label[cell]
-    offer.hole[:2] = pair
+    offer.hole[0], offer.hole[1] = cell, other
     return before - after, 2, 3
 
 
@@ -287,6 +293,10 @@ def _swap_pass(
                 come,
                 faces,
             )
+            for n in range(come):
+                place = offer.hole[n] if n < leave else used - come + n
+                a, b, c, d = cells[place]
+                mesh.cost[place] = cost(points, wanted, a, b, c, d)
             swaps += 1
     return used, swaps
 
@@ -336,11 +346,12 @@ def swap_to_better(
     cells = np.concatenate([cells, np.zeros((spare, 4), np.int64)])
     label = np.concatenate([label, np.full(spare, -1, np.int64)])
     neighbour = np.concatenate([neighbour, np.full((spare, 4), -1, np.int64)])
+    costs = np.concatenate([each_cost(points, wanted, cells[:used]), np.zeros(spare)])
     tried = np.arange(used) if among is None else among
-    costs = each_cost(points, wanted, cells[tried])
-    order = np.argsort(-costs, kind="stable")
-    candidates = tried[order[costs[order] > worse_than]]
-    mesh = _Cells(cells, neighbour, label, *_valences(cells[:used], neighbour[:used], len(points)))
+    order = np.argsort(-costs[tried], kind="stable")
+    candidates = tried[order[costs[tried[order]] > worse_than]]
+    valences = _valences(cells[:used], neighbour[:used], len(points))
+    mesh = _Cells(cells, neighbour, label, costs, *valences)
     used, swaps = _swap_pass(points, wanted, mesh, used, candidates, FACES)
     keep = np.flatnonzero(label[:used] >= 0)
     number = np.full(used + 1, -1, np.int64)  # the last one stands for no cell
