@@ -119,9 +119,9 @@ def test_philips_counts_have_a_factor_of_their_own(tmp_path):
     [
         ({"PatientWeight": None}, "no body weight.*export it with PatientWeight"),
         ({"PatientWeight": "0.07"}, "a body weight of 0.07 kg"),
-        ({"Units": "PROPCPS"}, "values in PROPCPS"),
-        ({"Units": None}, "no stated unit"),
-        ({"Units": "JANE DOE"}, "values in unknown"),
+        ({"Units": "PROPCPS"}, r"unit that is known \(PROPCPS\)"),
+        ({"Units": None}, "none is stated"),
+        ({"Units": "JANE DOE"}, "none of the standard's"),
         ({"Units": "CNTS"}, "without a factor"),
         ({"Units": "GML", "SUVType": "LBM"}, "SUV by LBM, not by body weight"),
         ({"RadionuclideTotalDose": None}, "no injected dose"),

@@ -98,8 +98,8 @@ def suv_factor(
         return _philips(dataset, what)
     if units != "BQML":
         raise InvalidInput(
-            f"{what} has values in {_told(stated, 'no stated unit')}; an SUV can be had from BQML "
-            "(activity) and GML (SUV): export it in one of these."
+            f"{what} has no unit that is known ({_told(stated, 'none is stated')}); an SUV can be "
+            "had from BQML (activity) and GML (SUV): export it in one of these."
         )
     return 1000.0 * _weight(dataset, what) / _dose_left(dataset, what, first, own)
 
@@ -235,7 +235,7 @@ def _text(dataset: Any, key: str) -> str:
 
 def _told(value: str, absent: str = "none") -> str:
     """A word of the standard as it is, any other left out."""
-    return (value if value.upper() in _WORDS else "unknown") if value else absent
+    return (value if value.upper() in _WORDS else "none of the standard's") if value else absent
 
 
 def _parts(dataset: Any, key: str) -> tuple[str, ...]:
