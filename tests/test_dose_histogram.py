@@ -88,7 +88,10 @@ def turned():
     )
 
 
-@pytest.mark.parametrize("turn", [np.eye(3), turned()])
+SWAPPED = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), SWAPPED, turned()])
 @pytest.mark.parametrize("spacing", [(0.7, 0.9, 1.1), (2.9, 4.0, 5.0), (1.0, 5.0, 1.0)])
 def test_a_linear_dose_stays_linear_on_any_grid(turn, spacing):
     affine = np.diag([2.0, 2.5, 3.0, 1.0])
@@ -98,12 +101,12 @@ def test_a_linear_dose_stays_linear_on_any_grid(turn, spacing):
     new = np.eye(4)
     new[:3, :3] = turn @ np.diag(spacing)
     new[:3, 3] = turn @ (-7.0, -9.0, -8.0)
-    shape = tuple(int(16 / side) for side in spacing)
+    shape = tuple(int(14 / side) for side in spacing)
     found = resample_dose(Image(dose.astype(np.float32), affine), Image(np.zeros(shape), new))
     assert found.covered.min() == 1.0
     wanted = 50 + np.tensordot(slope, at(new, shape), 1)
     # means over whole old voxels know where a new one ends only to the old voxel's slope
-    loose = np.abs(np.eye(3) - turn).max() == 0.0 and max(spacing) > 2.9
+    loose = (turn == np.round(turn)).all() and max(spacing) > 2.0
     np.testing.assert_allclose(found.image.data, wanted, atol=0.4 if loose else 2e-4)
 
 

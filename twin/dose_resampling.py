@@ -1,4 +1,4 @@
-"""Doses from one grid to another: the mean where voxels grow, linear where they shrink."""
+"""Values from one grid to another: the mean where voxels grow, linear where they shrink."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 from twin.errors import InvalidInput
 from twin.images import Image
 
-__all__ = ["ResampledDose", "resample_dose"]
+__all__ = ["ResampledDose", "mean_on_grid", "resample_dose"]
 
 _MOST_POINTS = 8  # along each side of a voxel of a turned grid
 
@@ -66,10 +66,7 @@ def resample_dose(dose: Image, grid: Image, *, outside: float = 0.0) -> Resample
     values = np.asarray(dose.data, np.float32)
     if not np.isfinite(values).all():
         raise InvalidInput("The dose has values that are NaN or infinite; export it again.")
-    to_dose = np.linalg.inv(dose.affine) @ grid.affine
-    step = to_dose[:3, :3]
-    straight = np.abs(step - np.diag(np.diag(step))).max() < 1e-5 and (np.diag(step) > 0).all()
-    result, covered = (_by_axes if straight else _by_points)(values, grid.shape, to_dose)
+    result, covered = mean_on_grid(dose, grid)
     if not covered.any():
         raise InvalidInput(
             "The dose and the image do not overlap; check that they belong together."
@@ -78,17 +75,29 @@ def resample_dose(dose: Image, grid: Image, *, outside: float = 0.0) -> Resample
     return ResampledDose(Image(result, grid.affine), covered)
 
 
-def _by_axes(
-    values: NDArray[np.float32], shape: tuple[int, int, int], to_dose: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    result = values
-    shares = []
-    for axis in range(3):
-        weights, share = _axis_weights(
-            values.shape[axis], shape[axis], float(to_dose[axis, axis]), float(to_dose[axis, 3])
-        )
-        shares.append(share)
-        result = np.moveaxis(np.tensordot(weights, result, axes=(1, axis)), 0, axis)
+def mean_on_grid(image: Image, grid: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Values of an image on another grid as `resample_dose` has it, and the share covered.
+
+    The grid's axes may be in any order and direction; where nothing is covered the value is 0.
+    """
+    values = np.asarray(image.data, np.float32)
+    to_image = np.linalg.inv(image.affine) @ grid.affine
+    step = to_image[:3, :3]
+    along = np.abs(step).argmax(axis=0)  # axis of the image that each axis of the grid runs along
+    rest = np.where(np.arange(3)[:, None] == along, 0.0, step)
+    if len(set(along.tolist())) < 3 or np.abs(rest).max() > 1e-5 * np.abs(step).max():
+        return _by_points(values, grid.shape, to_image)
+    result = values.transpose(along)
+    steps = step[along, range(3)]
+    starts = to_image[along, 3]
+    weights = [
+        _axis_weights(result.shape[axis], grid.shape[axis], float(steps[axis]), float(starts[axis]))
+        for axis in range(3)
+    ]
+    shares = [share for _, share in weights]
+    # the axis that shrinks most goes first
+    for axis in sorted(range(3), key=lambda a: grid.shape[a] / result.shape[a]):
+        result = np.moveaxis(np.tensordot(weights[axis][0], result, axes=(1, axis)), 0, axis)
     covered = np.einsum("i,j,k->ijk", *shares)
     return np.ascontiguousarray(result, np.float32), covered.astype(np.float32)
 
@@ -101,6 +110,7 @@ def _axis_weights(
     New voxel n has its middle at ``start + step * n`` in numbers of old voxels.
     """
     middle = start + step * np.arange(new)
+    step = abs(step)
     low, high = middle - step / 2.0, middle + step / 2.0
     covered = np.clip(np.minimum(high, old - 0.5) - np.maximum(low, -0.5), 0.0, None)
     covered = np.where(covered > 1e-6 * step, covered / step, 0.0)
