@@ -1,9 +1,13 @@
 """One patient in other containers, voxel orders, flips and units of length is the same twin."""
 
+import highdicom as hd
 import nibabel as nib
 import nrrd
 import numpy as np
+import pydicom
 import pytest
+from dicom_makers import make_series
+from pydicom.sr.codedict import codes
 from small_patient import PATIENT_TOML, write_small_patient
 
 import twin
@@ -102,6 +106,67 @@ def test_nrrd_in_its_own_axes(plain, tmp_path, axes):
         nrrd.write(str(tmp_path / f"{name}.nrrd"), data, header, index_order="F")
 
     rewrite(tmp_path, change)
+    assert_same(twin.load(path), plain)
+
+
+def written_as_segmentation(labels, names, source, path):
+    """A DICOM segmentation by highdicom, from labels of shape (slice, row, column)."""
+    descriptions = [
+        hd.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=codes.SCT.Tissue,
+            segmented_property_type=codes.SCT.Tissue,
+            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number, name in names.items()
+    ]
+    masks = np.stack([labels == number for number in names], axis=-1).astype(np.uint8)
+    hd.seg.Segmentation(
+        source_images=[pydicom.dcmread(file) for file in source],
+        pixel_array=masks,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        series_instance_uid=hd.UID(),
+        series_number=9,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="Invented",
+        manufacturer_model_name="tests",
+        software_versions="1",
+        device_serial_number="1",
+    ).save_as(path)
+
+
+def test_dicom_series_and_segmentations(plain, tmp_path):
+    """The T1 image as an MR series, label maps as DICOM SEG drawn on it."""
+    toml = PATIENT_TOML.replace("t1.nii.gz", "t1")
+    for name in NAMES[:3]:
+        toml = toml.replace(f"{name}.nii.gz", f"{name}.dcm")
+    # the numbers of segments begin at 1 and have no gaps: 1 necrosis, 2 FLAIR, 3 enhancing
+    toml = toml.replace('"brats"', '"brats2023"')
+    path = write_small_patient(tmp_path, toml=toml)
+    images = {name: nib.load(tmp_path / f"{name}.nii.gz") for name in NAMES}
+    affine = images["t1"].affine
+    # DICOM counts columns to the left and rows to the back: both axes of RAS run the other way
+    last = np.array(images["t1"].shape) - 1
+    corner = affine[:3, :3] @ [last[0], last[1], 0] + affine[:3, 3]
+
+    def slices(name):
+        data = np.asarray(images[name].dataobj).astype(np.int16)
+        return np.transpose(data[::-1, ::-1], (2, 1, 0))
+
+    source = make_series(
+        tmp_path / "t1", modality="MR", values=slices("t1"), shape=slices("t1").shape,
+        spacing=(2.0, 2.0, 2.0), position=tuple(corner * [-1, -1, 1]),
+    )  # fmt: skip
+    tumour = np.array([0, 1, 2, 0, 3])[slices("segmentation")]
+    for name, labels, names in (
+        ("tissues", slices("tissues"), {1: "fluid", 2: "grey", 3: "white"}),
+        ("segmentation", tumour, {1: "necrosis", 2: "flair", 3: "enhancing"}),
+        ("structures", slices("structures"), {1: "brainstem"}),
+    ):
+        written_as_segmentation(labels, names, source, tmp_path / f"{name}.dcm")
     assert_same(twin.load(path), plain)
 
 

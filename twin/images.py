@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 
-__all__ = ["Image", "in_ras_order", "read_nifti", "read_volumes", "same_grid"]
+__all__ = ["Image", "in_ras_order", "on_voxels_of", "read_nifti", "read_volumes", "same_grid"]
 
 MAX_SIDE = 1024
 MAX_VOXELS = 2**28
@@ -266,6 +266,40 @@ def _canonical(
         np.ascontiguousarray(turned),
         affine @ nib.orientations.inv_ornt_aff(order, data.shape[:3]),
     )
+
+
+def on_voxels_of(image: Image, grid: Image) -> Image:
+    """The image cut or filled up to the voxels of another, where these are the same ones.
+
+    A DICOM segmentation leaves out slices without a voxel, a cropped image its rim: what is
+    missing becomes 0 or, of an image below 0, its least value. An image whose voxels lie
+    elsewhere, or have another size, is returned as it is.
+
+    Examples
+    --------
+    >>> whole = Image(np.zeros((4, 4, 4)), np.eye(4))
+    >>> shifted = np.eye(4)
+    >>> shifted[:3, 3] = 1.0
+    >>> part = on_voxels_of(Image(np.ones((2, 2, 2), int), shifted), whole)
+    >>> part.shape, int(part.data.sum())
+    ((4, 4, 4), 8)
+    """
+    if image.shape == grid.shape and np.array_equal(image.affine, grid.affine):
+        return image
+    step = np.linalg.inv(grid.affine) @ image.affine
+    shift = np.rint(step[:3, 3]).astype(int)
+    reach = np.abs(step[:3, :3] - np.eye(3)) @ np.array(image.shape)
+    if not (reach.max() <= 0.05 and np.abs(step[:3, 3] - shift).max() <= 0.05):
+        return image
+    low = np.maximum(shift, 0)
+    high = np.minimum(shift + np.array(image.shape), np.array(grid.shape))
+    if not (high > low).all():
+        return image
+    data = np.full(grid.shape, min(0, image.data.min()), image.data.dtype)
+    target = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    source = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, shift, strict=True))
+    data[target] = image.data[source]
+    return Image(data, grid.affine)
 
 
 def same_grid(a: Image, b: Image, *, names: tuple[str, str]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.image_files import read_image, read_labels
-from twin.images import Image, same_grid
+from twin.images import Image, on_voxels_of, same_grid
 from twin.label_conventions import convention, tissues_from
 from twin.parameters import ParameterSet
 from twin.patient import TISSUES, Grid
@@ -81,6 +81,9 @@ def read_voxels(
     for key, (file, what) in files.items():
         read = read_image if key.startswith(_SMOOTH) else read_labels
         images[key] = read(folder / file, what=what)
+        if not file.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr")):
+            # a DICOM segmentation leaves out slices without a voxel
+            images[key] = on_voxels_of(images[key], tissues)
         try:
             same_grid(
                 images[key],
@@ -100,15 +103,18 @@ def read_voxels(
         key: to_isotropic(image, labels=not key.startswith(_SMOOTH))
         for key, image in images.items()
     }
-    box = _head_box(straight["tissues"].data > 0)
+    low, high = _head_box(straight["tissues"].data > 0)
     affine = np.array(straight["tissues"].affine)
-    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
-    cut: dict[str, NDArray[Any]] = {key: image.data[box] for key, image in straight.items()}
+    affine[:3, 3] += affine[:3, :3] @ low
+    cut: dict[str, NDArray[Any]] = {
+        key: _cut(image.data, low, high) for key, image in straight.items()
+    }
     tissue_map = _tissue_map(cut["tissues"], visit)
     numbers = _tumour_numbers(visit, folder, where)
     readings = []
     for number, file in enumerate(visit.segmentations):
         key = f"segmentation_{number}"
+        _check_marks(straight[key].data, file)
         parts = _tumour_masks(cut[key], numbers, file)
         _check_tumour_place(parts, tissue_map, visit, file)
         _check_whole(parts, straight[key].data, visit, file)
@@ -181,12 +187,17 @@ def _tumour_numbers(visit: VisitTable, folder: Path, where: str) -> dict[str, in
         raise InvalidInput(f"{where}: labels: {error}") from None
 
 
-def _tumour_masks(data: NDArray[Any], numbers: Mapping[str, int], file: str) -> dict[str, Mask]:
+def _check_marks(data: NDArray[Any], file: str) -> None:
+    """Refuse a segmentation with one label everywhere."""
     what = f"segmentation {file}"
     present = np.flatnonzero(np.bincount(data.ravel()))
     if len(present) == 1:
         kind = "background only" if present[0] == 0 else f"the label {present[0]} everywhere"
         raise InvalidInput(f"The {what} holds {kind}; it must mark the tumour's parts in a head.")
+
+
+def _tumour_masks(data: NDArray[Any], numbers: Mapping[str, int], file: str) -> dict[str, Mask]:
+    what = f"segmentation {file}"
     masks = _labelled(data, numbers, what)
     for name in ("enhancing", "flair"):
         if not masks[name].any():
@@ -235,13 +246,28 @@ def _check_whole(
         )
 
 
-def _head_box(head: Mask) -> tuple[slice, ...]:
-    """Return the box of the head with a small margin."""
+def _head_box(head: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last-but-one voxel of the head with a small margin, which may lie outside.
+
+    So the patient's voxels do not depend on how much air an image has about the head.
+    """
     if not head.any():
         raise InvalidInput("The tissue map is background only; it must mark the head's tissues.")
-    box = []
+    low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for axis in range(3):
         filled = np.flatnonzero(head.any(axis=tuple(a for a in range(3) if a != axis)))
-        start = max(0, int(filled[0]) - _CROP_MARGIN)
-        box.append(slice(start, min(head.shape[axis], int(filled[-1]) + _CROP_MARGIN + 1)))
-    return tuple(box)
+        low[axis] = filled[0] - _CROP_MARGIN
+        high[axis] = filled[-1] + _CROP_MARGIN + 1
+    return low, high
+
+
+def _cut(data: NDArray[Any], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[Any]:
+    """The block of an array from `low` to `high`; 0, or a lower least value, outside of it."""
+    inside = tuple(
+        slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, data.shape, strict=True)
+    )
+    missing = [(max(-a, 0), max(b - n, 0)) for a, b, n in zip(low, high, data.shape, strict=True)]
+    block = data[inside]
+    if not np.any(missing):
+        return block
+    return np.pad(block, missing, constant_values=min(0, data.min()))
