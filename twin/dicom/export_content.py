@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from twin.errors import InvalidInput
 from twin.images import Image
+from twin.storage import write_atomically
 
-__all__ = ["MANUFACTURER", "RESEARCH", "ExportedStructure", "check_names", "checked_pseudonym"]
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = [
+    "MANUFACTURER",
+    "RESEARCH",
+    "ExportedStructure",
+    "check_names",
+    "checked_pseudonym",
+    "write_dicom",
+]
 
 MANUFACTURER = "therapy-twin"
 #: Stands in the description of every series and set that is exported.
@@ -82,3 +94,11 @@ def checked_pseudonym(text: str | None) -> str | None:
             "characters without backslash."
         )
     return text
+
+
+def write_dicom(dataset: Dataset, path: Path) -> None:
+    """Write a dataset as a DICOM file, as a whole or not at all."""
+    from twin.dicom.quiet import quiet_pydicom
+
+    with quiet_pydicom():
+        write_atomically(path, lambda part: dataset.save_as(part, enforce_file_format=True))

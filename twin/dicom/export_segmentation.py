@@ -14,11 +14,11 @@ from twin.dicom.export_content import (
     ExportedStructure,
     check_names,
     checked_pseudonym,
+    write_dicom,
 )
 from twin.dicom.original_series import read_original_series
 from twin.dicom.quiet import quiet_pydicom
 from twin.errors import InvalidInput
-from twin.storage import write_atomically
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -63,8 +63,7 @@ def export_segmentation(
         structures, source_series, fractional=fractional, pseudonym=pseudonym,
         series_number=series_number,
     )  # fmt: skip
-    with quiet_pydicom():
-        write_atomically(path, lambda part: dataset.save_as(part, enforce_file_format=True))
+    write_dicom(dataset, path)
 
 
 def segmentation_dataset(

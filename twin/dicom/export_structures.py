@@ -17,12 +17,12 @@ from twin.dicom.export_content import (
     ExportedStructure,
     check_names,
     checked_pseudonym,
+    write_dicom,
 )
 from twin.dicom.geometry import Plane
 from twin.dicom.original_series import OriginalSeries, read_original_series
 from twin.dicom.quiet import quiet_pydicom
 from twin.errors import InvalidInput
-from twin.storage import write_atomically
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -68,8 +68,7 @@ def export_structures(
     dataset = structures_dataset(
         structures, source_series, pseudonym=pseudonym, series_number=series_number
     )
-    with quiet_pydicom():
-        write_atomically(path, lambda part: dataset.save_as(part, enforce_file_format=True))
+    write_dicom(dataset, path)
 
 
 def structures_dataset(

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "simulate every treatment of a study"),
     "compare": ("compare", "one row a treatment, what differs, and the ranking"),
     "report": ("report", "pictures and a self-contained report.html"),
+    "export": ("export_dicom", "predicted tumour and targets as DICOM on the original series"),
     "train": ("train", "train a neural surrogate of one patient on the solver"),
     "whatif": ("whatif", "ask the surrogate about one changed treatment"),
     "schema": ("schema", "JSON Schema of patient or study files"),
