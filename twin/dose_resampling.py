@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from twin.errors import InvalidInput
 from twin.images import Image
@@ -97,7 +97,10 @@ def mean_on_grid(image: Image, grid: Image) -> tuple[NDArray[np.float32], NDArra
     shares = [share for _, share in weights]
     # the axis that shrinks most goes first
     for axis in sorted(range(3), key=lambda a: grid.shape[a] / result.shape[a]):
-        result = np.moveaxis(np.tensordot(weights[axis][0], result, axes=(1, axis)), 0, axis)
+        lines = np.moveaxis(result, axis, 0)
+        matrix = sparse.csr_array(weights[axis][0])  # a few old voxels for each new one
+        mixed = matrix @ np.ascontiguousarray(lines).reshape(len(lines), -1)
+        result = np.moveaxis(mixed.reshape(-1, *lines.shape[1:]), 0, axis)
     covered = np.einsum("i,j,k->ijk", *shares)
     return np.ascontiguousarray(result, np.float32), covered.astype(np.float32)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.dicom.header_values import whole_of
 from twin.errors import InvalidInput
 
 __all__ = ["BitFrames", "bit_frames"]
@@ -67,7 +68,7 @@ def bit_frames(dataset: Any, frames: int, *, what: str) -> BitFrames:
     InvalidInput
         Fewer bits than declared, or another compression.
     """
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    rows, columns = whole_of(dataset.get("Rows")), whole_of(dataset.get("Columns"))
     data = dataset.get("PixelData")
     if rows < 1 or columns < 1 or not isinstance(data, bytes):
         raise InvalidInput(f"{what} holds no pixels; export it again.")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from twin.dicom.files import read_dataset
 from twin.dicom.frames import pixels_of
 from twin.dicom.geometry import Plane, stack_of
+from twin.dicom.header_values import number_of, numbers_of, whole_of
 from twin.errors import InvalidInput
 from twin.images import Image, in_ras_order
 
@@ -122,7 +123,7 @@ def read_dose(path: Path) -> DoseImage:
             f"{what} is of the type {sort or 'that is not stated'}; a physical or an effective "
             "dose is needed, not an error or a difference."
         )
-    scaling = _number(dataset.get("DoseGridScaling"))
+    scaling = number_of(dataset.get("DoseGridScaling"))
     if scaling is None or not scaling > 0.0:
         raise InvalidInput(f"{what} has no scaling to Gray (DoseGridScaling); export it again.")
     pixels = pixels_of(dataset, what=what)
@@ -145,7 +146,7 @@ def read_dose(path: Path) -> DoseImage:
         )
         for offset in offsets
     ]
-    stack = stack_of(planes, what=what, thickness=_number(dataset.get("SliceThickness")))
+    stack = stack_of(planes, what=what, thickness=number_of(dataset.get("SliceThickness")))
     volume = stack.put_together(
         [(frame * np.float64(scaling)).astype(np.float32) for frame in pixels], 0.0
     )
@@ -177,11 +178,11 @@ def _offsets(
     """
     if frames == 1:
         return [0.0], first.normal
-    vector = dataset.get("GridFrameOffsetVector")
-    values = np.array([] if vector is None else vector, dtype=np.float64)
-    if values.shape != (frames,) or not np.isfinite(values).all():
+    values = numbers_of(dataset.get("GridFrameOffsetVector"))
+    if values is None or values.shape != (frames,):
+        count = "damaged places" if values is None else f"the place of {values.size}"
         raise InvalidInput(
-            f"{what} has {frames} frames, but states the place of {values.size} "
+            f"{what} has {frames} frames, but states {count} "
             "(GridFrameOffsetVector); export it again."
         )
     upward = np.array([0.0, 0.0, 1.0])
@@ -201,34 +202,27 @@ def _histograms(dataset: Any) -> dict[int, StoredHistogram]:
     found = {}
     for item in dataset.get("DVHSequence") or ():
         roi: Any = item.get("DVHReferencedROISequence") or ()
-        data = np.array(item.get("DVHData") or [], dtype=np.float64)
+        data = numbers_of(item.get("DVHData"))
         kind = str(item.get("DVHType")).upper()
         known = (
-            len(roi) == 1
+            data is not None
+            and len(roi) == 1
             and kind in ("CUMULATIVE", "DIFFERENTIAL")
             and str(item.get("DoseUnits")).upper() == "GY"
             and str(item.get("DVHVolumeUnits")).upper() == "CM3"
             and data.size >= 2
             and data.size % 2 == 0
         )
-        number = _number(roi[0].get("ReferencedROINumber")) if known else None
-        if number is None:
+        if data is None or not known:
             continue
-        scale = _number(item.get("DVHDoseScaling")) or 1.0
+        number = whole_of(roi[0].get("ReferencedROINumber"))
+        scale = number_of(item.get("DVHDoseScaling")) or 1.0
         widths, volumes = data[0::2] * scale, data[1::2]
         edges = np.concatenate([[0.0], np.cumsum(widths)[:-1]])
         if kind == "DIFFERENTIAL":
             volumes = volumes[::-1].cumsum()[::-1]
         else:
             edges = edges + widths / 2.0
-        if np.isfinite(data).all() and (widths > 0).all() and volumes[0] > 0.0:
-            found[int(number)] = StoredHistogram(edges, volumes, float(widths.max()))
+        if number and (widths > 0).all() and volumes[0] > 0.0:
+            found[number] = StoredHistogram(edges, volumes, float(widths.max()))
     return found
-
-
-def _number(value: Any) -> float | None:
-    try:
-        found = None if value is None else float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if found is not None and np.isfinite(found) else None

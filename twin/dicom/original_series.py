@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from twin.dicom.files import read_header
 from twin.dicom.geometry import LPS_TO_RAS, SAME_PLACE, Plane, check_alike
+from twin.dicom.header_values import number_of, whole_of
 from twin.dose_resampling import mean_on_grid
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.images import Image
@@ -175,7 +176,7 @@ def read_original_series(files: Sequence[Path], *, pseudonym: str | None = None)
                 f"{path.name} is an enhanced multi-frame image; an export needs the series as one "
                 "file a slice."
             )
-        size = int(header.get("Columns") or 0), int(header.get("Rows") or 0)
+        size = whole_of(header.get("Columns")), whole_of(header.get("Rows"))
         plane = Plane.of(
             header.get("ImagePositionPatient"), header.get("ImageOrientationPatient"),
             header.get("PixelSpacing"), size, what=f"The slice {path.name}",
@@ -223,10 +224,7 @@ def read_original_series(files: Sequence[Path], *, pseudonym: str | None = None)
 
 def _thickness(gaps: NDArray[np.float64], header: Any) -> NDArray[np.float64]:
     if not len(gaps):
-        try:
-            stated = float(header.get("SliceThickness"))
-        except (TypeError, ValueError):
-            stated = 0.0
+        stated = number_of(header.get("SliceThickness")) or 0.0
         return np.array([stated if 0.0 < stated < 1e3 else 1.0])
     sides = np.concatenate([gaps[:1], gaps, gaps[-1:]])
     return np.asarray((sides[1:] + sides[:-1]) / 2.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.dicom.files import read_dataset
+from twin.dicom.header_values import number_of, whole_of
 from twin.dicom.structure_words import only_known_words
 from twin.errors import InvalidInput
 
@@ -98,20 +99,20 @@ def read_plan(path: Path) -> PlanSummary:
     doses: dict[int, float] = {}
     fractions = None
     if groups:
-        planned = _number(groups[0].get("NumberOfFractionsPlanned"))
+        planned = number_of(groups[0].get("NumberOfFractionsPlanned"))
         if planned is not None and planned == int(planned) and 1 <= planned <= 1000:
             fractions = int(planned)
         else:
             notes.append("the number of fractions is not stated")
         for item in groups[0].get("ReferencedBeamSequence") or ():
-            dose = _number(item.get("BeamDose"))
+            dose = number_of(item.get("BeamDose"))
             if dose is not None:
-                doses[int(item.get("ReferencedBeamNumber") or 0)] = dose
+                doses[whole_of(item.get("ReferencedBeamNumber"))] = dose
     beams = tuple(
         Beam(
-            int(beam.get("BeamNumber") or 0),
+            whole_of(beam.get("BeamNumber")),
             str(beam.get("RadiationType") or "").lower(),
-            doses.get(int(beam.get("BeamNumber") or 0)),
+            doses.get(whole_of(beam.get("BeamNumber"))),
             _energies(beam),
         )
         for beam in sequence
@@ -138,25 +139,18 @@ def _prescriptions(dataset: Any) -> tuple[tuple[Prescription, ...], int]:
         if str(item.get("DoseReferenceStructureType") or "").upper() in ("COORDINATES", "POINT"):
             points += 1
             continue
-        dose = _number(item.get("TargetPrescriptionDose"))
+        dose = number_of(item.get("TargetPrescriptionDose"))
         if dose is None or not dose > 0.0:
             continue
         number = item.get("ReferencedROINumber")
         text = " ".join(str(item.get("DoseReferenceDescription") or "").split())
         target = text if only_known_words(text) else ""
-        found.append(Prescription(dose, target, None if number is None else int(number)))
+        found.append(Prescription(dose, target, whole_of(number) or None))
     found.sort(key=lambda one: -one.dose_gy)
     return tuple(found), points
 
 
 def _energies(beam: Any) -> tuple[float, ...]:
     points = beam.get("ControlPointSequence") or beam.get("IonControlPointSequence") or ()
-    found = {_number(point.get("NominalBeamEnergy")) for point in points}
+    found = {number_of(point.get("NominalBeamEnergy")) for point in points}
     return tuple(sorted(energy for energy in found if energy is not None))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
-        return None

@@ -15,6 +15,7 @@ from twin.dicom.bit_frames import BitFrames, bit_frames
 from twin.dicom.files import read_dataset
 from twin.dicom.frames import frame_count, pixels_of
 from twin.dicom.geometry import LPS_TO_RAS, Plane
+from twin.dicom.header_values import number_of, whole_of
 from twin.dicom.moments import date_of
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.images import MAX_SIDE, MAX_VOXELS, Image, in_ras_order
@@ -69,7 +70,7 @@ def read_segmentation(path: Path) -> Segmentation:
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise InvalidInput(f"{what} is of a type that is not known; export it as binary.")
     frames: BitFrames | NDArray
-    if int(dataset.get("BitsAllocated") or 0) == 1:
+    if whole_of(dataset.get("BitsAllocated")) == 1:
         frames = bit_frames(dataset, frame_count(dataset, what=what), what=what)
     else:
         frames = pixels_of(dataset, what=what)
@@ -77,7 +78,7 @@ def read_segmentation(path: Path) -> Segmentation:
     grid = _Grid.of(planes, dataset, what)
     places = [grid.place(plane, what) for plane in planes]
     top = _largest_value(dataset, what) if kind == "FRACTIONAL" else None
-    background = (0, _whole(dataset.get("PixelPaddingValue")))
+    background = (0, whole_of(dataset.get("PixelPaddingValue")))
     of_segment: dict[int, list[int]] = {number: [] for number in names}
     for frame, number in enumerate(numbers):
         present = np.unique(frames[frame]).tolist() if kind == "LABELMAP" else [number]
@@ -112,7 +113,7 @@ def _names(dataset: Any, what: str) -> dict[int, str]:
     """Name of each segment number; a name that occurs twice gets its number."""
     found: dict[int, str] = {}
     for item in dataset.get("SegmentSequence") or ():
-        number = _whole(item.get("SegmentNumber"))
+        number = whole_of(item.get("SegmentNumber"))
         text = "".join(c if c.isprintable() else " " for c in str(item.get("SegmentLabel") or ""))
         label = " ".join(text.split())[:64]
         if number == 0 and label.lower() in ("", "background"):
@@ -153,7 +154,7 @@ def _frames(dataset: Any, shape: tuple[int, ...], what: str) -> tuple[list[Plane
             )
         )
         number = value(group, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
-        numbers.append(_whole(number))
+        numbers.append(whole_of(number))
     return planes, numbers
 
 
@@ -233,18 +234,8 @@ def _step(gaps: NDArray[np.float64], dataset: Any) -> float:
 
 
 def _length(value: Any) -> float | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if 1e-3 < found < 1e3 else None
-
-
-def _whole(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0
+    found = number_of(value)
+    return found if found is not None and 1e-3 < found < 1e3 else None
 
 
 def _largest_value(dataset: Any, what: str) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from twin.dicom.files import read_dataset
 from twin.dicom.geometry import LPS_TO_RAS
+from twin.dicom.header_values import numbers_of, whole_of
 from twin.dicom.moments import date_of
 from twin.dicom.rasterise import covered, polygon_area
 from twin.errors import InvalidInput
@@ -27,6 +28,7 @@ __all__ = ["Contours", "StructureSet", "read_structure_set"]
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
 _SAME_PLANE = 0.05  # [mm]
 _FLAT = 0.2  # [mm] that points of one contour may lie off its plane
+_FARTHEST = 1e5  # [mm] from the origin
 _GAP = 1.75  # of the usual distance of planes: nothing lies between them
 
 
@@ -153,8 +155,10 @@ def shares(contours: Contours, grid: Image, *, end_caps: bool = True) -> NDArray
 def _along_axis(contours: Contours, grid: Image, axis: int, end_caps: bool) -> NDArray[np.float32]:
     inverse = np.linalg.inv(grid.affine)
     plane = [a for a in range(3) if a != axis]
-    shape = tuple(grid.shape[a] for a in plane)
-    out = np.zeros((grid.shape[axis], *shape), np.float32)
+    ends = np.array([grid.shape[a] for a in plane])
+    found = np.zeros(grid.shape, np.float32)
+    out = np.moveaxis(found, axis, 0)
+    touched: dict[int, list[tuple[slice, slice]]] = {}
     direction = float(contours.normal @ grid.affine[:3, axis]) / grid.spacing_mm[axis]
     thick = float(grid.spacing_mm[axis])
     start = float(contours.normal @ grid.affine[:3, 3])
@@ -162,20 +166,32 @@ def _along_axis(contours: Contours, grid: Image, axis: int, end_caps: bool) -> N
         contours.polygons, contours.slabs(thick, end_caps=end_caps).tolist(), strict=True
     ):
         # voxel k spans start + direction * thick * (k -+ 1/2) along the normal
-        ends = sorted(((low - start) / (direction * thick), (high - start) / (direction * thick)))
-        first, last = max(0, int(np.floor(ends[0] + 0.5))), int(np.ceil(ends[1] - 0.5))
+        slab = sorted(((low - start) / (direction * thick), (high - start) / (direction * thick)))
+        first, last = max(0, int(np.floor(slab[0] + 0.5))), int(np.ceil(slab[1] - 0.5))
         span = [
-            (k, min(ends[1], k + 0.5) - max(ends[0], k - 0.5))
+            (k, min(slab[1], k + 0.5) - max(slab[0], k - 0.5))
             for k in range(first, min(last, grid.shape[axis] - 1) + 1)
         ]
         span = [(k, part) for k, part in span if part > 1e-6]
         if not span:
             continue
         points = [(p @ inverse[:3, :3].T + inverse[:3, 3])[:, plane] for p in polygons]
-        inside = covered(points, shape)  # type: ignore[arg-type]
+        together = np.concatenate(points)
+        begin = np.clip(np.floor(together.min(axis=0) + 0.5), 0, ends).astype(int)
+        end = np.clip(np.ceil(together.max(axis=0) + 0.5), 0, ends).astype(int)
+        if (end <= begin).any():
+            continue
+        inside = covered([p - begin for p in points], tuple((end - begin).tolist()))
+        box = (slice(begin[0], end[0]), slice(begin[1], end[1]))
         for k, part in span:
-            out[k] += np.float32(part) * inside
-    return np.clip(np.moveaxis(out, 0, axis), 0.0, 1.0)
+            here = out[k][box]
+            here += np.float32(part) * inside
+            touched.setdefault(k, []).append(box)
+    for k, boxes in touched.items():
+        for box in boxes:
+            here = out[k][box]
+            np.clip(here, 0.0, 1.0, out=here)
+    return found
 
 
 def _through_own_stack(contours: Contours, grid: Image, end_caps: bool) -> NDArray[np.float32]:
@@ -243,7 +259,7 @@ def read_structure_set(path: Path) -> StructureSet:
     names: dict[int, str] = {}
     frame = ""
     for item in dataset.get("StructureSetROISequence") or ():
-        number = _whole(item.get("ROINumber"))
+        number = whole_of(item.get("ROINumber"))
         text = "".join(c if c.isprintable() else " " for c in str(item.get("ROIName") or ""))
         name = " ".join(text.split())[:64] or f"structure {number}"
         names[number] = f"{name} {number}" if name in names.values() else name
@@ -251,7 +267,7 @@ def read_structure_set(path: Path) -> StructureSet:
     found: dict[str, Contours] = {}
     empty, open_ones = [], []
     for item in dataset.get("ROIContourSequence") or ():
-        number = _whole(item.get("ReferencedROINumber"))
+        number = whole_of(item.get("ReferencedROINumber"))
         if number not in names:
             continue
         name = names[number]
@@ -277,9 +293,8 @@ def _polygons(item: Any, what: str, name: str) -> tuple[list[NDArray[np.float64]
     """Closed contours in RAS millimetres, and how many others there are."""
     closed, others = [], 0
     for contour in item.get("ContourSequence") or ():
-        data = contour.get("ContourData")
-        points = np.array([] if data is None else data, dtype=np.float64)
-        if points.size % 3 or not np.isfinite(points).all():
+        points = numbers_of(contour.get("ContourData"))
+        if points is None or points.size % 3 or (points.size and np.abs(points).max() > _FARTHEST):
             raise InvalidInput(f"{what} has a contour of {name} with damaged points.")
         points = points.reshape(-1, 3)
         kind = str(contour.get("ContourGeometricType") or "").upper()
@@ -330,10 +345,3 @@ def _in_planes(closed: list[NDArray[np.float64]], what: str, name: str) -> Conto
         planes.append([closed[k]])
         at.append(float(places[k]))
     return Contours(normal, np.array(at), tuple(tuple(group) for group in planes))
-
-
-def _whole(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0
