@@ -252,7 +252,13 @@ def in_ras_order(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Imag
     >>> flipped.data.ravel().tolist(), flipped.affine[0].tolist()
     ([1, 0], [1.0, 0.0, 0.0, -1.0])
     """
-    return Image(*_canonical(data, affine))
+    affine = _snapped(affine)
+    order = nib.orientations.io_orientation(affine)
+    turned = nib.orientations.apply_orientation(data, order)
+    # in the order in memory that it has: another one takes seconds for a large image
+    return Image(
+        np.array(turned, order="K"), affine @ nib.orientations.inv_ornt_aff(order, data.shape[:3])
+    )
 
 
 def _canonical(

@@ -156,7 +156,7 @@ def _along_axis(contours: Contours, grid: Image, axis: int, end_caps: bool) -> N
     inverse = np.linalg.inv(grid.affine)
     plane = [a for a in range(3) if a != axis]
     ends = np.array([grid.shape[a] for a in plane])
-    found = np.zeros(grid.shape, np.float32)
+    found = np.zeros(grid.shape, np.float32, order="F" if axis == 2 else "C")
     out = np.moveaxis(found, axis, 0)
     touched: dict[int, list[tuple[slice, slice]]] = {}
     direction = float(contours.normal @ grid.affine[:3, axis]) / grid.spacing_mm[axis]

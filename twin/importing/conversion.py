@@ -253,7 +253,12 @@ class _Work:
             written = self._write(number, image, stem, name, "structure", name)
             grid = image
             key = Path(written.file).name.removesuffix(".nii.gz")
-            kept[key] = np.packbits(np.asarray(image.data, np.float32) >= 0.5)
+            mask = (
+                image.data
+                if image.data.dtype == bool
+                else np.asarray(image.data, np.float32) >= 0.5
+            )
+            kept[key] = np.packbits(np.ravel(mask, order="F"))
         if grid is None:
             raise InvalidInput(
                 "it holds no structure that marks a voxel; export it with its contours, "

@@ -23,7 +23,7 @@ def smallest_type(data: NDArray[Any]) -> NDArray[Any]:
     (dtype('int16'), dtype('float32'))
     """
     if data.dtype.kind == "b":
-        return data.astype(np.uint8)
+        return data.view(np.uint8)
     if data.dtype.kind == "f" and not (data == np.rint(data)).all():
         return data.astype(np.float32)
     low, high = (data.min(), data.max()) if data.size else (0, 0)
@@ -38,7 +38,8 @@ def write_nifti(path: Path, image: Image) -> None:
     """Write an image as compressed NIfTI, in mm, without any text in its header."""
     import nibabel as nib
 
-    picture = nib.Nifti1Image(smallest_type(np.asarray(image.data)), np.array(image.affine))
+    data = np.asfortranarray(smallest_type(np.asarray(image.data)))  # as the file stores it
+    picture = nib.Nifti1Image(data, np.array(image.affine))
     picture.header.set_xyzt_units("mm")
     picture.set_qform(picture.affine, 1)
     picture.set_sform(picture.affine, 1)

@@ -53,7 +53,7 @@ def organ_map(packed: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -
     Parameters
     ----------
     packed : mapping of str to ndarray of uint8
-        Masks as `numpy.packbits` packs them.
+        Masks as `numpy.packbits` packs them, their first axis running fastest.
     shape : tuple of int
 
     Examples
@@ -85,4 +85,4 @@ def organ_map(packed: Mapping[str, NDArray[np.uint8]], shape: tuple[int, ...]) -
             labels[name] = len(labels) + 1
             taken[name] = packed[name]
             data[np.unpackbits(packed[name], count=count).astype(bool)] = labels[name]
-    return OrganMap(data.reshape(shape), labels, left_out)
+    return OrganMap(data.reshape(shape, order="F"), labels, left_out)

@@ -101,7 +101,8 @@ def patient_text(
         (one.body_surface_m2 for one in inventory.found if one.body_surface_m2 is not None), None
     )
     lines = [
-        "# Written by twin import. Lines marked TODO are to be finished by hand. Research use only.",
+        "# Written by twin import. What is marked TODO is to be finished by hand.",
+        "# Research use only.",
         "format = 1",
         "",
         "[patient]",
