@@ -335,7 +335,7 @@ def test_frames_whose_normal_points_down(tmp_path, offsets, step):
     ("key", "value", "sentence"),
     [
         ("DoseUnits", "RELATIVE", "is relative, a share of a dose that it does not state"),
-        ("DoseType", "ERROR", "of the type ERROR"),
+        ("DoseType", "ERROR", "of a type that is not stated or not known"),
         ("DoseGridScaling", "0", "no scaling to Gray"),
         ("GridFrameOffsetVector", [0.0, 2.0], "5 frames, but states the place of 2"),
         ("GridFrameOffsetVector", [7.0, 9.0, 11.0, 13.0, 15.0], "neither at 0 nor at the place"),

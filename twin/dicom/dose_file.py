@@ -19,6 +19,11 @@ from twin.images import Image, in_ras_order
 
 __all__ = ["DoseImage", "StoredHistogram", "read_dose"]
 
+#: Defined terms of DoseSummationType (PS3.3 C.8.8.3); others may hold anything.
+_SUMMATIONS = frozenset({
+    "PLAN", "MULTI_PLAN", "PLAN_OVERVIEW", "FRACTION", "BEAM", "BRACHY", "FRACTION_SESSION",
+    "BEAM_SESSION", "BRACHY_SESSION", "CONTROL_POINT", "RECORD",
+})  # fmt: skip
 _SAME_PLACE = 1e-6  # [mm]
 _ROUNDED = 0.01  # [mm] by which two statements of one place may differ
 
@@ -81,7 +86,7 @@ class DoseImage:
     kind : {"physical", "effective"}
         Effective dose has an effectiveness in it already.
     summation : str
-        "PLAN", "BEAM", "FRACTION", ... as the file says.
+        "PLAN", "BEAM", "FRACTION", ... as the file says; "" where it is none of the standard's.
     histograms : mapping of int to StoredHistogram
         By the ROI number of the structure set.
     frame_of_reference : str
@@ -114,14 +119,16 @@ def read_dose(path: Path) -> DoseImage:
         reason = (
             "relative, a share of a dose that it does not state"
             if units == "RELATIVE"
-            else f"in {units or 'no stated unit'}"
+            else "in a unit that is not known"
+            if units
+            else "in no stated unit"
         )
         raise InvalidInput(f"{what} is {reason}; export it in Gray (DoseUnits GY).")
     sort = str(dataset.get("DoseType") or "").upper()
     if sort not in ("PHYSICAL", "EFFECTIVE"):
         raise InvalidInput(
-            f"{what} is of the type {sort or 'that is not stated'}; a physical or an effective "
-            "dose is needed, not an error or a difference."
+            f"{what} is of a type that is not stated or not known; a physical or an effective dose "
+            "is needed, not an error or a difference."
         )
     scaling = number_of(dataset.get("DoseGridScaling"))
     if scaling is None or not scaling > 0.0:
@@ -154,10 +161,12 @@ def read_dose(path: Path) -> DoseImage:
         raise InvalidInput(
             f"{what} has doses below 0 Gy; export the plan's dose, not a difference."
         )
-    summation = str(dataset.get("DoseSummationType") or "").upper()
+    stated = str(dataset.get("DoseSummationType") or "").upper()
+    summation = stated if stated in _SUMMATIONS else ""
     notes = list(stack.notes)
     if summation not in ("PLAN", "MULTI_PLAN", "PLAN_OVERVIEW"):
-        notes.append(f"dose of a {summation.lower() or 'part that is not stated'}, not of a plan")
+        part = summation.lower().replace("_", " ") or "part that is not stated"
+        notes.append(f"dose of a {part}, not of a plan")
     return DoseImage(
         in_ras_order(np.asarray(volume, np.float32), stack.affine),
         "physical" if sort == "PHYSICAL" else "effective",

@@ -44,7 +44,7 @@ class Beam:
     ----------
     number : int
     radiation : str
-        "photon", "electron", "proton", ...
+        "photon", "electron", "neutron", "proton" or "ion"; "" where it is none of these.
     dose_gy : float or None, [Gy]
         To the beam's point in each fraction.
     energies : tuple of float, [MV, MeV or MeV/u]
@@ -111,7 +111,7 @@ def read_plan(path: Path) -> PlanSummary:
     beams = tuple(
         Beam(
             whole_of(beam.get("BeamNumber")),
-            str(beam.get("RadiationType") or "").lower(),
+            _radiation(beam),
             doses.get(whole_of(beam.get("BeamNumber"))),
             _energies(beam),
         )
@@ -148,6 +148,11 @@ def _prescriptions(dataset: Any) -> tuple[tuple[Prescription, ...], int]:
         found.append(Prescription(dose, target, whole_of(number) or None))
     found.sort(key=lambda one: -one.dose_gy)
     return tuple(found), points
+
+
+def _radiation(beam: Any) -> str:
+    stated = str(beam.get("RadiationType") or "").lower()
+    return stated if stated in ("photon", "electron", "neutron", "proton", "ion") else ""
 
 
 def _energies(beam: Any) -> tuple[float, ...]:

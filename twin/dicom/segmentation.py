@@ -17,6 +17,7 @@ from twin.dicom.frames import frame_count, pixels_of
 from twin.dicom.geometry import LPS_TO_RAS, Plane
 from twin.dicom.header_values import number_of, whole_of
 from twin.dicom.moments import date_of
+from twin.dicom.structure_names import names_to_show
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.images import MAX_SIDE, MAX_VOXELS, Image, in_ras_order
 
@@ -110,19 +111,16 @@ def read_segmentation(path: Path) -> Segmentation:
 
 
 def _names(dataset: Any, what: str) -> dict[int, str]:
-    """Name of each segment number; a name that occurs twice gets its number."""
-    found: dict[int, str] = {}
+    """Name of each segment number."""
+    labels = []
     for item in dataset.get("SegmentSequence") or ():
-        number = whole_of(item.get("SegmentNumber"))
-        text = "".join(c if c.isprintable() else " " for c in str(item.get("SegmentLabel") or ""))
-        label = " ".join(text.split())[:64]
-        if number == 0 and label.lower() in ("", "background"):
+        number, label = whole_of(item.get("SegmentNumber")), str(item.get("SegmentLabel") or "")
+        if number == 0 and label.strip().lower() in ("", "background"):
             continue  # the background of a label map
-        name = label or f"segment {number}"
-        found[number] = f"{name} {number}" if name in found.values() else name
-    if not found:
+        labels.append((number, label))
+    if not labels:
         raise InvalidInput(f"{what} describes no segment; export it again.")
-    return found
+    return names_to_show(dataset, labels, noun="segment")
 
 
 def _frames(dataset: Any, shape: tuple[int, ...], what: str) -> tuple[list[Plane], list[int]]:

@@ -20,6 +20,7 @@ from twin.dicom.geometry import LPS_TO_RAS
 from twin.dicom.header_values import numbers_of, whole_of
 from twin.dicom.moments import date_of
 from twin.dicom.rasterise import covered, polygon_area
+from twin.dicom.structure_names import names_to_show
 from twin.errors import InvalidInput
 from twin.images import MAX_VOXELS, Image
 
@@ -55,6 +56,10 @@ class Contours:
         """Usual distance of planes, [mm]; 0 for a single plane."""
         return float(np.median(np.diff(self.places))) if len(self.places) > 1 else 0.0
 
+    def wide_gaps(self) -> NDArray[np.bool_]:
+        """Whether nothing lies between a plane and the next, shape (plane - 1,)."""
+        return np.asarray(np.diff(self.places) > _GAP * self.spacing_mm)
+
     def slabs(self, alone_mm: float = 1.0, *, end_caps: bool = True) -> NDArray[np.float64]:
         """Lower and upper end of each plane's slab along the normal, [mm], shape (plane, 2).
 
@@ -63,8 +68,7 @@ class Contours:
         it in their histograms.
         """
         usual = self.spacing_mm or alone_mm
-        gaps = np.diff(self.places)
-        half = np.where(gaps > _GAP * usual, usual, gaps) / 2.0
+        half = np.where(self.wide_gaps(), usual, np.diff(self.places)) / 2.0
         cap = usual / 2.0 if end_caps or len(self.places) == 1 else 0.0
         below = np.concatenate([[cap], half])
         above = np.concatenate([half, [cap]])
@@ -91,7 +95,8 @@ class StructureSet:
     Parameters
     ----------
     structures : mapping of str to Contours
-        By their names as given; those without a closed contour are left out and noted.
+        By their names (see `names_to_show`); those without a closed contour are left out and
+        noted.
     frame_of_reference : str
         For pairing in memory only.
     date : date or None
@@ -256,34 +261,30 @@ def read_structure_set(path: Path) -> StructureSet:
     what = f"The structure set {path.name}"
     if str(dataset.get("Modality") or "").upper() != "RTSTRUCT":
         raise InvalidInput(f"{path.name} is not an RT structure set (RTSTRUCT).")
-    names: dict[int, str] = {}
+    labels: list[tuple[int, str]] = []
     frame = ""
     for item in dataset.get("StructureSetROISequence") or ():
-        number = whole_of(item.get("ROINumber"))
-        text = "".join(c if c.isprintable() else " " for c in str(item.get("ROIName") or ""))
-        name = " ".join(text.split())[:64] or f"structure {number}"
-        names[number] = f"{name} {number}" if name in names.values() else name
+        labels.append((whole_of(item.get("ROINumber")), str(item.get("ROIName") or "")))
         frame = frame or str(item.get("ReferencedFrameOfReferenceUID") or "")
-    found: dict[str, Contours] = {}
-    empty, open_ones = [], []
+    names = names_to_show(dataset, labels)
+    closed: dict[str, list[NDArray[np.float64]]] = {}  # also of several items of one structure
+    open_ones: dict[str, None] = {}
     for item in dataset.get("ROIContourSequence") or ():
-        number = whole_of(item.get("ReferencedROINumber"))
-        if number not in names:
+        name = names.get(whole_of(item.get("ReferencedROINumber")))
+        if name is None:
             continue
-        name = names[number]
-        closed, others = _polygons(item, what, name)
-        if closed:
-            found[name] = _in_planes(closed, what, name)
-        elif others:
-            open_ones.append(name)
-        if others and closed:
-            open_ones.append(name)
+        polygons, others = _polygons(item, what, name)
+        if polygons:
+            closed.setdefault(name, []).extend(polygons)
+        if others:
+            open_ones[name] = None
+    found = {name: _in_planes(polygons, what, name) for name, polygons in closed.items()}
     empty = [name for name in names.values() if name not in found and name not in open_ones]
     notes = [note for name, contours in found.items() for note in _remarks(name, contours)]
     if empty:
         notes.append(f"without contours: {', '.join(empty)}")
     if open_ones:
-        notes.append(f"points and open lines not used: {', '.join(dict.fromkeys(open_ones))}")
+        notes.append(f"points and open lines not used: {', '.join(open_ones)}")
     if not found:
         raise InvalidInput(f"{what} has no structure with a closed contour; export its contours.")
     return StructureSet(found, frame, date_of(dataset), tuple(notes), names)
@@ -309,8 +310,7 @@ def _remarks(name: str, contours: Contours) -> list[str]:
     """What to know of a structure's planes."""
     if len(contours.places) == 1:
         return [f"{name} has contours on one plane alone"]
-    gaps = np.diff(contours.places)
-    wide = gaps > _GAP * contours.spacing_mm
+    gaps, wide = np.diff(contours.places), contours.wide_gaps()
     if not wide.any():
         return []
     return [
