@@ -54,6 +54,19 @@ def test_segments_do_not_hold_the_patients_name(tmp_path):
     assert "without a voxel: structure 3" in found.notes
 
 
+def test_names_that_other_files_hold_are_not_shown(tmp_path):
+    def blank(ds):
+        ds.PatientName = ds.PatientID = ""
+
+    parts = {"GTV": boxes(range(3)), f"{SURNAME} empty": []}
+    path = make_structures(tmp_path / "rs.dcm", parts, change=blank)
+    notes = read_structure_set(path, identifiers=[NAME]).notes
+    assert notes == ("without contours: structure 2",)
+    mask = shapes()["tumour"][:1]
+    path = make_seg(tmp_path / "s.dcm", mask, [0], [1], {1: f"{SURNAME} GTV"}, change=blank)
+    assert list(read_segmentation(path, identifiers=[NAME]).segments) == ["structure 1"]
+
+
 def test_an_import_prints_and_writes_no_name_of_the_patient(tmp_path, capsys):
     make_series(
         tmp_path / "in" / "ct", shape=(12, 40, 40), spacing=(3.0, 1.0, 1.0),

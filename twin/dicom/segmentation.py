@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,17 @@ class Segmentation:
     notes: tuple[str, ...]
 
 
-def read_segmentation(path: Path) -> Segmentation:
+def read_segmentation(path: Path, *, identifiers: Iterable[str] = ()) -> Segmentation:
     """Return the segments of a DICOM segmentation.
 
     A segment's volume is put together when it is asked for, so that a hundred segments take
     no more memory than their file and one volume.
+
+    Parameters
+    ----------
+    path : path
+    identifiers : iterable of str
+        What no name of a segment may show beside what this header holds; see `names_to_show`.
 
     Raises
     ------
@@ -66,7 +72,7 @@ def read_segmentation(path: Path) -> Segmentation:
     what = f"The segmentation {path.name}"
     if str(dataset.get("Modality") or "").upper() != "SEG":
         raise InvalidInput(f"{path.name} is not a DICOM segmentation (SEG).")
-    names = _names(dataset, what)
+    names = _names(dataset, what, identifiers)
     kind = str(dataset.get("SegmentationType") or "BINARY").upper()
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise InvalidInput(f"{what} is of a type that is not known; export it as binary.")
@@ -110,7 +116,7 @@ def read_segmentation(path: Path) -> Segmentation:
     )  # fmt: skip
 
 
-def _names(dataset: Any, what: str) -> dict[int, str]:
+def _names(dataset: Any, what: str, identifiers: Iterable[str]) -> dict[int, str]:
     """Name of each segment number."""
     labels = []
     for item in dataset.get("SegmentSequence") or ():
@@ -120,7 +126,7 @@ def _names(dataset: Any, what: str) -> dict[int, str]:
         labels.append((number, label))
     if not labels:
         raise InvalidInput(f"{what} describes no segment; export it again.")
-    return names_to_show(dataset, labels, noun="segment")
+    return names_to_show(dataset, labels, noun="segment", identifiers=identifiers)
 
 
 def _frames(dataset: Any, shape: tuple[int, ...], what: str) -> tuple[list[Plane], list[int]]:

@@ -18,7 +18,11 @@ _IDENTIFYING = (
 
 
 def names_to_show(
-    dataset: Any, labels: Iterable[tuple[int, str]], *, noun: str = "structure"
+    dataset: Any,
+    labels: Iterable[tuple[int, str]],
+    *,
+    noun: str = "structure",
+    identifiers: Iterable[str] = (),
 ) -> dict[int, str]:
     """Return the name of each number: its label, cleaned, or the noun and the number.
 
@@ -33,6 +37,8 @@ def names_to_show(
         As the file has them.
     noun : str
         For labels that are empty.
+    identifiers : iterable of str
+        Names and numbers that other files of the patient hold, this header perhaps not.
 
     Examples
     --------
@@ -42,13 +48,14 @@ def names_to_show(
     >>> names_to_show(header, [(1, "GTV"), (2, "GTV Doe"), (3, "GTV"), (4, "")])
     {1: 'GTV', 2: 'structure 2', 3: 'GTV 3', 4: 'structure 4'}
     """
-    identifiers = [text for key in _IDENTIFYING for text in _texts(dataset.get(key)) if text]
+    own = [text for key in _IDENTIFYING for text in _texts(dataset.get(key)) if text]
+    who = [*own, *identifiers]
     given = {number: clean_name(label) for number, label in labels}
     plain = {}
     for number, label in given.items():
         if not label:
             plain[number] = f"{noun} {number}"
-        elif without_identifiers([label], identifiers) != (label,):
+        elif without_identifiers([label], who) != (label,):
             plain[number] = f"structure {number}"
         else:
             plain[number] = label

@@ -7,7 +7,7 @@ and islands alike), through a slab that reaches half-way to the next plane with 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -248,8 +248,14 @@ def _through_own_stack(contours: Contours, grid: Image, end_caps: bool) -> NDArr
     return np.clip(out, 0.0, 1.0)
 
 
-def read_structure_set(path: Path) -> StructureSet:
+def read_structure_set(path: Path, *, identifiers: Iterable[str] = ()) -> StructureSet:
     """Return the structures of an RT structure set.
+
+    Parameters
+    ----------
+    path : path
+    identifiers : iterable of str
+        What no name of a structure may show beside what this header holds; see `names_to_show`.
 
     Raises
     ------
@@ -266,7 +272,7 @@ def read_structure_set(path: Path) -> StructureSet:
     for item in dataset.get("StructureSetROISequence") or ():
         labels.append((whole_of(item.get("ROINumber")), str(item.get("ROIName") or "")))
         frame = frame or str(item.get("ReferencedFrameOfReferenceUID") or "")
-    names = names_to_show(dataset, labels)
+    names = names_to_show(dataset, labels, identifiers=identifiers)
     closed: dict[str, list[NDArray[np.float64]]] = {}  # also of several items of one structure
     open_ones: dict[str, None] = {}
     for item in dataset.get("ROIContourSequence") or ():
