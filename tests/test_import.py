@@ -109,6 +109,21 @@ def test_nothing_of_the_patient_is_in_any_output(tmp_path, capsys):
             assert secret.lower().encode() not in piece.lower(), secret
 
 
+def test_a_name_known_from_another_file_stays_hidden_in_notes(tmp_path, capsys):
+    """The structure set is of no name (blank_name), the CT is: its notes must not tell it."""
+    place = tmp_path / "in"
+    hospital(place, name=NAME, patient_id=PATIENT_ID)
+    (place / "rs.dcm").unlink()
+    contours = [square(8.0, z) for z in (9.0, 12.0, 15.0)]
+    surname = NAME.split("^")[0]
+    make_structures(
+        place / "rs.dcm", {"GTV": contours, f"GTV {surname}": []}, name="", patient_id=PATIENT_ID
+    )
+    code, text, remarks = run(capsys, place, "-o", tmp_path / "out")
+    assert code == 0
+    assert surname.lower() not in (text + remarks).lower()
+
+
 def test_dates_are_shifted_by_whole_weeks_unless_kept(folder, tmp_path, capsys):
     true = dt.date(2024, 3, 5)
     for number, options in enumerate(([], ["--keep-dates"])):

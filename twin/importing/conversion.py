@@ -17,7 +17,7 @@ from twin.importing.dataset_json import tumour_part
 from twin.importing.found import Found, Inventory
 from twin.importing.nifti_writing import write_nifti
 from twin.importing.organs import OrganMap, organ_map
-from twin.importing.privacy import file_stem, quiet_readers, without_identifiers
+from twin.importing.privacy import file_stem, quiet_readers
 from twin.importing.volume_files import label_values, reason_against_labels
 
 __all__ = ["Converted", "Written", "convert"]
@@ -42,6 +42,10 @@ class Written:
         "image", "tissues", "segmentation", "labels", "structure", "structures" or "dose".
     contrast : str
         As in `Found`; for a structure its name.
+    volume_ml : float or None
+        Of a structure's voxels, [mL].
+    day : int or None
+        Days from the reference; of what is drawn on an image that image's, None where unknown.
     """
 
     number: int
@@ -50,6 +54,7 @@ class Written:
     role: str
     contrast: str = ""
     volume_ml: float | None = None
+    day: int | None = None
 
 
 @dataclass(slots=True)
@@ -123,7 +128,7 @@ class _Work:
         takers[one.kind](number, one)
 
     def _note(self, number: int, notes: Sequence[str]) -> None:
-        self.done.notes += [f"{number}: {note}" for note in notes]
+        self.done.notes += [f"{number}: {note.rstrip('.')}" for note in notes]
 
     def _free_name(self, number: int, stem: str) -> str:
         """``stem.nii.gz`` with the day before it where it is not the reference's."""
@@ -158,7 +163,7 @@ class _Work:
         volume = None
         if role == "structure":
             volume = float(np.sum(image.data, dtype=np.float64)) * image.voxel_mm3 / 1000.0
-        written = Written(number, name, what, role, contrast, volume)
+        written = Written(number, name, what, role, contrast, volume, self._day_of(number))
         self.done.written.append(written)
         return written
 
@@ -177,8 +182,8 @@ class _Work:
             role = one.contrast
         else:
             role = "segmentation" if labels is not None and labels.tumour else "labels"
-        if role == "segmentation" and labels is not None and not self.done.tumour:
-            self.done.tumour, self.done.convention = labels.tumour, labels.convention
+        if role == "segmentation" and labels is not None:
+            role = self._as_first(number, labels.tumour, labels.convention)
         what = {
             "tissues": "tissue map",
             "structures": "structures",
@@ -190,10 +195,9 @@ class _Work:
     def _segmentation(self, number: int, one: Found) -> None:
         from twin.dicom.segmentation import read_segmentation
 
-        segmentation = read_segmentation(one.files[0])
+        segmentation = read_segmentation(one.files[0], identifiers=self.inventory.identifiers)
         self._note(number, segmentation.notes)
-        names = without_identifiers(segmentation.segments, self.inventory.identifiers)
-        masks = dict(zip(names, segmentation.segments.values(), strict=True))
+        masks = segmentation.segments
         for name, mask in masks.items():
             values = label_values((np.asarray(mask.data, np.float32) > 0).astype(np.uint8)) or ()
             if values == (1,):
@@ -208,31 +212,43 @@ class _Work:
             for part, value in _BRATS.items():
                 if part in parts:
                     drawn[np.asarray(parts[part].data, np.float32) >= 0.5] = value
-            self._write(
-                number, Image(drawn, first.affine), "segmentation", "the tumour's parts",
-                "segmentation",
-            )  # fmt: skip
-            if not self.done.tumour:
-                self.done.tumour, self.done.convention = dict(_BRATS), "brats"
+            role = self._as_first(number, dict(_BRATS), "brats")
+            self._write(number, Image(drawn, first.affine), role, "the tumour's parts", role)
             return
         self._structures(number, masks)
+
+    def _as_first(self, number: int, tumour: Mapping[str, int], convention: str | None) -> str:
+        """Role of a segmentation of the tumour: several of one day must mean the same by a number.
+
+        The first of the reference day decides what ``labels`` of the patient file says.
+        """
+        if self._day_of(number):
+            return "segmentation"
+        if not self.done.tumour:
+            self.done.tumour, self.done.convention = tumour, convention
+        if dict(tumour) != dict(self.done.tumour):
+            self._note(
+                number,
+                ["its numbers mean other parts than those of the first segmentation; it is kept "
+                 "as a label map that patient.toml does not use"],
+            )  # fmt: skip
+            return "labels"
+        return "segmentation"
 
     def _structure_set(self, number: int, one: Found) -> None:
         from twin.dicom.structure_set import read_structure_set
 
-        structures = read_structure_set(one.files[0])
+        structures = read_structure_set(one.files[0], identifiers=self.inventory.identifiers)
         self._note(number, structures.notes)
         grid, notes = self._grid_for(number)
         self._note(number, notes)
-        names = without_identifiers(structures.structures, self.inventory.identifiers)
 
         def drawn() -> Iterator[tuple[str, Image]]:
-            for name, raw in zip(names, structures.structures, strict=True):
+            for name in structures.structures:
                 try:
-                    mask = structures.mask(raw, grid)
+                    mask = structures.mask(name, grid)
                 except InvalidInput as error:
-                    text = str(error).replace(raw, name)
-                    self._note(number, [text])
+                    self._note(number, [str(error)])
                     continue
                 yield name, Image(mask, grid.affine)
 
@@ -265,10 +281,13 @@ class _Work:
                 "or leave it out with --only."
             )
         found = organ_map(kept, grid.shape)
-        if found.labels and self.done.organs is None:
-            self.done.organs = found
+        if found.labels and not self._day_of(number):
+            if self.done.organs is not None:
+                self._note(number, ["a second map of organs: patient.toml names the first"])
+            else:
+                self.done.organs = found
             drawn = Image(found.data, grid.affine)
-            self._write(number, drawn, "structures", "organs that do not overlap", "structures")
+            self._write(number, drawn, "structures", "organs, small ones on top", "structures")
 
     def _grid_for(self, number: int) -> tuple[Image, list[str]]:
         """The voxels that a structure set is put on: its image's, else those of a dose there."""
