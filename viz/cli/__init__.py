@@ -14,6 +14,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "make a patient folder of DICOM, NIfTI or NRRD files"),
     "deidentify": ("deidentify", "copy DICOM files without who they are of"),
     "segment": ("segment", "label images by a network that you have on disk"),
+    "register": ("register", "bring one image onto another, with figures and a picture"),
+    "atlas": ("atlas", "tissues and organs of an atlas on a patient's image"),
     "tensor": ("tensor", "fit diffusion tensors to a diffusion-weighted MRI"),
     "build": ("build", "make the mesh of a patient from images and outlines"),
     "mesh": ("mesh", "mesh any label map, with a page of the mesh's quality"),
