@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput, TherapyTwinError
-from twin.images import Image
+from twin.images import Image, on_voxels_of
 from twin.importing.dataset_json import tumour_part
 from twin.importing.found import Found, Inventory
 from twin.importing.nifti_writing import write_nifti
 from twin.importing.organs import OrganMap, organ_map
 from twin.importing.privacy import file_stem, quiet_readers
-from twin.importing.volume_files import label_values, reason_against_labels
 
 __all__ = ["Converted", "Written", "convert"]
 
@@ -197,16 +196,10 @@ class _Work:
 
         segmentation = read_segmentation(one.files[0], identifiers=self.inventory.identifiers)
         self._note(number, segmentation.notes)
-        masks = segmentation.segments
-        for name, mask in masks.items():
-            values = label_values((np.asarray(mask.data, np.float32) > 0).astype(np.uint8)) or ()
-            if values == (1,):
-                raise InvalidInput(
-                    f"{name} marks nothing that can be used: {reason_against_labels(values)}; "
-                    "export it again."
-                )
-        parts = {part: mask for name, mask in masks.items() if (part := tumour_part(name))}
-        if {"enhancing", "flair"} <= set(parts) and len(parts) == len(masks):
+        segments = segmentation.segments
+        named = {part: name for name in segments if (part := tumour_part(name))}
+        if {"enhancing", "flair"} <= set(named) and len(named) == len(segments):
+            parts = {part: self._segment(number, segments, named[part]) for part in named}
             first = parts["enhancing"]
             drawn = np.zeros(first.shape, np.uint8)
             for part, value in _BRATS.items():
@@ -215,7 +208,28 @@ class _Work:
             role = self._as_first(number, dict(_BRATS), "brats")
             self._write(number, Image(drawn, first.affine), role, "the tumour's parts", role)
             return
-        self._structures(number, masks)
+        self._structures(
+            number, ((name, self._segment(number, segments, name)) for name in segments)
+        )
+
+    def _segment(self, number: int, segments: Mapping[str, Image], name: str) -> Image:
+        """A segment on the voxels of the image that it is of, where these are the same ones."""
+        image = segments[name]
+        rows = self.inventory.found
+        for partner in self.inventory.partners[number - 1]:
+            if rows[partner - 1].kind == "image" and rows[partner - 1].source == "DICOM":
+                if partner not in self.grids:
+                    self.grids[partner] = _grid_of(rows[partner - 1])
+                whole = on_voxels_of(image, self.grids[partner])
+                if np.count_nonzero(whole.data) == np.count_nonzero(image.data):  # none cut off
+                    image = whole
+                    break
+        if (np.asarray(image.data, np.float32) > 0).all():
+            raise InvalidInput(
+                f"{name} marks every voxel, without background; export it again, or leave it out "
+                "with --only."
+            )
+        return image
 
     def _as_first(self, number: int, tumour: Mapping[str, int], convention: str | None) -> str:
         """Role of a segmentation of the tumour: several of one day must mean the same by a number.
@@ -254,11 +268,8 @@ class _Work:
 
         self._structures(number, drawn())
 
-    def _structures(
-        self, number: int, masks: Mapping[str, Image] | Iterator[tuple[str, Image]]
-    ) -> None:
-        """One file a structure, and a map of the organs that do not overlap."""
-        pairs = masks.items() if isinstance(masks, Mapping) else masks
+    def _structures(self, number: int, pairs: Iterator[tuple[str, Image]]) -> None:
+        """One file a structure, and a map of the organs."""
         kept: dict[str, NDArray[np.uint8]] = {}
         grid = None
         for name, image in pairs:

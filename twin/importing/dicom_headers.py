@@ -6,17 +6,18 @@ import datetime as dt
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twin.dicom.header_values import whole_of
+from twin.dicom.structure_names import names_to_show
 from twin.errors import InvalidInput
 from twin.importing.found import Found, Kind
 from twin.importing.mr_contrast import contrast_from_header
-from twin.importing.privacy import without_identifiers
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -68,7 +69,7 @@ class Header:
     size: tuple[int, int, int] | None
     spacing_mm: tuple[float, float, float | None] | None
     position_mm: float | None
-    structures: tuple[str, ...]
+    structures: Mapping[int, str]
     contrast: str
     guessed_from: str
     note: str
@@ -117,9 +118,9 @@ def _header(path: Path, dataset: Dataset) -> Header:
         modality=modality,
         date=_date(dataset),
         size=_size(dataset) if kind in ("image", "localiser", "segmentation", "dose") else None,
-        spacing_mm=_spacing(dataset) if kind in ("image", "localiser", "segmentation") else None,
+        spacing_mm=_spacing(dataset),
         position_mm=_position(dataset) if kind in ("image", "localiser") else None,
-        structures=without_identifiers(_structures(dataset, kind), identifiers),
+        structures=_structures(dataset, kind),
         contrast=contrast,
         guessed_from=guessed,
         note=note,
@@ -227,11 +228,14 @@ def _functional(dataset: Any, sequence: str) -> list[Any]:
 
 
 def _spacing(dataset: Any) -> tuple[float, float, float | None] | None:
+    offsets = dataset.get("GridFrameOffsetVector")  # of a dose
     measures = [dataset, *_functional(dataset, "PixelMeasuresSequence")]
     for item in measures:
         pair = item.get("PixelSpacing")
         if pair is not None and len(pair) == 2:
             between = item.get("SpacingBetweenSlices") if item is not dataset else None
+            if offsets is not None and len(offsets) > 1:
+                between = float(np.median(np.abs(np.diff(np.array(offsets, float)))))
             return float(pair[1]), float(pair[0]), None if between is None else abs(float(between))
     return None
 
@@ -246,12 +250,21 @@ def _position(dataset: Any) -> float | None:
     return along if math.isfinite(along) else None
 
 
-def _structures(dataset: Any, kind: Kind) -> list[str]:
+def _structures(dataset: Any, kind: Kind) -> dict[int, str]:
+    """Names by number, as the reader of the object gives them too."""
     if kind == "structure set":
-        return [_text(roi, "ROIName") for roi in dataset.get("StructureSetROISequence") or ()]
+        keys = ("StructureSetROISequence", "ROINumber", "ROIName")
+    elif kind == "segmentation":
+        keys = ("SegmentSequence", "SegmentNumber", "SegmentLabel")
+    else:
+        return {}
+    labels = [
+        (whole_of(item.get(keys[1])), _text(item, keys[2])) for item in dataset.get(keys[0]) or ()
+    ]
     if kind == "segmentation":
-        return [_text(segment, "SegmentLabel") for segment in dataset.get("SegmentSequence") or ()]
-    return []
+        labels = [(n, label) for n, label in labels if n or label.lower() not in ("", "background")]
+    noun = "segment" if kind == "segmentation" else "structure"
+    return names_to_show(dataset, labels, noun=noun)
 
 
 def _frame(dataset: Any) -> str:
@@ -317,7 +330,7 @@ def _object(header: Header) -> Found:
         date=header.date,
         shape=header.size,
         spacing_mm=spacing,
-        structures=header.structures,
+        structures=tuple(header.structures.values()),
         body_surface_m2=header.body_surface_m2,
         notes=(header.note,) if header.note else (),
         files=(header.path,),

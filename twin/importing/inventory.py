@@ -116,8 +116,14 @@ def _inventory(
 
 def _freed_of_identifiers(headers: Sequence[Header], identifiers: frozenset[str]) -> list[Header]:
     """Structures named with what any header of the folder holds of the patient are renamed."""
+
+    def shown(number: int, name: str) -> str:
+        return (
+            name if without_identifiers([name], identifiers) == (name,) else f"structure {number}"
+        )
+
     return [
-        replace(header, structures=without_identifiers(header.structures, identifiers))
+        replace(header, structures={n: shown(n, name) for n, name in header.structures.items()})
         if header.structures
         else header
         for header in headers

@@ -14,12 +14,21 @@ from pathlib import Path
 from twin.errors import InvalidInput
 from twin.importing.conversion import Converted, Written, convert
 from twin.importing.found import Inventory
+from twin.importing.mr_contrast import MR_CONTRASTS
 from twin.storage import storage_errors
 
 __all__ = ["Imported", "import_folder"]
 
 Progress = Callable[[float, str], None] | None
 _MOST_SHIFT_WEEKS = 520
+#: What the names of organs say of their alpha/beta in the packaged parameters.
+_PARAMETERS = {
+    "brainstem": "alpha_beta_brainstem",
+    "brain_stem": "alpha_beta_brainstem",
+    "hippocamp": "alpha_beta_hippocampus",
+    "chiasm": "alpha_beta_optic",
+    "optic": "alpha_beta_optic",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +143,19 @@ def _by_role(done: Converted, role: str) -> list[Written]:
     return [one for one in done.written if one.role == role]
 
 
-def _on_day_0(done: Converted, inventory: Inventory, role: str) -> list[Written]:
-    return [one for one in _by_role(done, role) if not inventory.days[one.number - 1]]
+def _on_day_0(done: Converted, role: str) -> list[Written]:
+    return [one for one in _by_role(done, role) if not one.day]
+
+
+def _guess(one: Written, inventory: Inventory) -> str:
+    """A comment on what was guessed, empty where nothing was."""
+    source = inventory.found[one.number - 1].guessed_from
+    return f"  # TODO check: a guess by the {source}" if source else ""
 
 
 def _visit(done: Converted, inventory: Inventory, missing: list[str]) -> list[str]:
     lines = []
-    tissues = _on_day_0(done, inventory, "tissues")
+    tissues = _on_day_0(done, "tissues")
     if tissues:
         lines.append(f'tissues = "{tissues[0].file}"')
     else:
@@ -149,7 +164,7 @@ def _visit(done: Converted, inventory: Inventory, missing: list[str]) -> list[st
             '# TODO tissues = "tissues.nii.gz"     # 1 fluid, 2 grey, 3 white matter, or '
             'tissue_labels = "freesurfer"'
         )
-    tumour = _on_day_0(done, inventory, "segmentation")
+    tumour = _on_day_0(done, "segmentation")
     if tumour:
         files = [f'"{one.file}"' for one in tumour]
         lines.append(
@@ -159,25 +174,41 @@ def _visit(done: Converted, inventory: Inventory, missing: list[str]) -> list[st
         missing.append("a segmentation of the tumour's parts")
         lines.append('# TODO segmentation = "tumour.nii.gz"  # twin segment, or drawn by hand')
     if done.convention is not None:
-        lines.append(f'labels = "{done.convention}"')
+        guess = _guess(tumour[0], inventory) if tumour else ""
+        lines.append(f'labels = "{done.convention}"{guess}')
     elif {"enhancing", "flair"} <= set(done.tumour):
         parts = ", ".join(f"{part} = {number}" for part, number in sorted(done.tumour.items()))
         lines.append(f"labels = {{ {parts} }}")
     else:
         lines.append('# TODO labels = "brats"                # or { necrosis = 1, flair = 2, ... }')
-    images = _on_day_0(done, inventory, "image")
+    images = _on_day_0(done, "image")
     t1 = next((one for one in images if one.contrast == "t1_contrast"), None) or next(
         (one for one in images if one.contrast == "t1"), None
     )
     if t1 is not None:
-        lines.append(f't1 = "{t1.file}"')
+        lines.append(f't1 = "{t1.file}"{_guess(t1, inventory)}')
+    adc = next((one for one in images if one.contrast == "adc"), None)
+    if adc is not None:
+        lines.append(
+            f'# TODO density = {{ adc = {{ file = "{adc.file}", unit = "um2/s", noise = 50.0 }} }}'
+            "  # check unit and noise"
+        )
     others = [one for one in done.written if one not in (t1, *tissues, *tumour)]
     for one in others:
         if one.role in ("image", "labels", "dose", "segmentation", "tissues"):
-            day = inventory.days[one.number - 1] or 0
-            when = f", day {day:+d}" if day else ""
-            lines.append(f"# {one.file}: {one.what}{when}")
+            when = f", day {one.day:+d}" if one.day else ""
+            shows = _shows(one, inventory)
+            lines.append(f"# {one.file}: {one.what}{shows}{when}")
     return lines
+
+
+def _shows(one: Written, inventory: Inventory) -> str:
+    """What an MR image was guessed to show, empty for others."""
+    name = MR_CONTRASTS.get(one.contrast)
+    if name is None or one.role != "image":
+        return ""
+    source = inventory.found[one.number - 1].guessed_from
+    return f", {name}" + (f" (a guess by the {source})" if source else "")
 
 
 def _structures(done: Converted) -> list[str]:
@@ -192,7 +223,12 @@ def _structures(done: Converted) -> list[str]:
         "",
         "[structures.labels]",
     ]
-    lines += [f"{name} = {{ label = {number} }}" for name, number in done.organs.labels.items()]
+    for name, number in done.organs.labels.items():
+        parameter = next((p for word, p in _PARAMETERS.items() if word in name), None)
+        known = f', parameter = "{parameter}"' if parameter else ""
+        lost = done.organs.lost.get(name)
+        remark = f"  # without {100 * lost:.2g} % that smaller organs take" if lost else ""
+        lines.append(f"{name} = {{ label = {number}{known} }}{remark}")
     for name, reason in done.organs.left_out.items():
         lines.append(f"# {name} is not in it: {reason}")
     return lines

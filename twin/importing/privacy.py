@@ -9,35 +9,28 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from twin.dicom.structure_words import only_known_words
+
 __all__ = ["clean_name", "file_stem", "quiet_readers", "without_identifiers"]
 
 #: Libraries whose warnings and log lines may quote values of a header.
 _TALKATIVE = ("pydicom", "highdicom", "nibabel", "nibabel.global", "gdcm")
 _LONGEST_NAME = 64
-#: Words of the field that tell nobody who a patient is, even where they stand in a name field.
+#: Words of the field beside those of `only_known_words`: they tell nobody who a patient is.
 _FIELD_WORDS = frozenset((
-    "abdomen", "anterior", "aorta", "arm", "artery", "axilla", "bladder", "body", "bone",
-    "boost", "bowel", "brachytherapy", "brain", "brainstem", "breast", "bronchus", "cavity",
-    "cervix", "chest", "chiasm", "cochlea", "colon", "contour", "core", "couch", "ctv", "dose",
-    "duodenum", "edema", "enhancing", "esophagus", "external", "eye", "femoral", "femur", "fet",
-    "flair", "gland", "glioblastoma", "glioma", "gtv", "head", "heart", "hippocampus",
-    "inferior", "itv", "kidney", "larynx", "left", "leg", "lens", "liver", "lobe", "lower",
-    "lung", "mandible", "margin", "mass", "medial", "mediastinum", "metastasis", "muscle",
-    "neck", "necrosis", "nerve", "node", "nodes", "oedema", "oesophagus", "optic", "oral",
-    "organ", "ovary", "pancreas", "parotid", "patient", "pelvis", "phantom", "plan", "planning",
-    "posterior", "prostate", "ptv", "rectum", "rib", "right", "sacrum", "sarcoma", "scar",
-    "shoulder", "skin", "spinal", "spine", "spleen", "stomach", "structure", "submandibular",
-    "superior", "test", "testis", "thigh", "thorax", "thyroid", "tissue", "total", "trachea",
-    "tumor", "tumour", "upper", "uterus", "vein", "vertebra", "vessel", "volume",
+    "abdomen", "arm", "axilla", "brachytherapy", "glioblastoma", "glioma", "leg", "organ",
+    "phantom", "sarcoma", "shoulder", "thigh", "vessel",
 ))  # fmt: skip
 
 
 @contextmanager
 def quiet_readers() -> Iterator[None]:
     """Silence warnings and log lines of file libraries: they may quote a header's values."""
+    from twin.dicom.quiet import quiet_pydicom
+
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     before = [logger.disabled for logger in loggers]
-    with warnings.catch_warnings():
+    with quiet_pydicom(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             for logger in loggers:
@@ -85,7 +78,7 @@ def without_identifiers(names: Iterable[str], identifiers: Iterable[str]) -> tup
         word.casefold()
         for text in identifiers
         for word in [text, *re.split(r"[\^=,;\s]+", text)]
-        if len(word.strip()) >= 2 and word.casefold() not in _FIELD_WORDS
+        if len(word.strip()) >= 2 and not _of_the_field(word)
     }
     words |= {word.replace("^", " ") for word in words}
 
@@ -99,6 +92,10 @@ def without_identifiers(names: Iterable[str], identifiers: Iterable[str]) -> tup
         f"structure {place}" if not name or tells(name) else name
         for place, name in enumerate(cleaned, start=1)
     )
+
+
+def _of_the_field(word: str) -> bool:
+    return word.isalpha() and (word.casefold() in _FIELD_WORDS or only_known_words(word))
 
 
 def file_stem(name: str) -> str:

@@ -175,8 +175,10 @@ def _table(inventory: Inventory) -> str:
     console = Console(file=target, width=140, color_system=None, highlight=False, markup=False)
     console.print(table)
     text = "\n".join(line.rstrip() for line in target.getvalue().splitlines())
-    extra = [f"{inventory.ignored} other files were passed over."] if inventory.ignored else []
-    return "\n".join([text, *inventory.notes, *extra])
+    lines = [text, *inventory.notes]
+    if inventory.ignored:
+        lines.append(f"Files of other kinds, passed over: {inventory.ignored}.")
+    return "\n".join(lines)
 
 
 def _content(inventory: Inventory) -> dict[str, Any]:
