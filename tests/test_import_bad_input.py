@@ -217,3 +217,11 @@ def test_every_awkward_file_works_or_is_told_in_one_sentence(name, tmp_path, cap
         assert (tmp_path / "out" / "patient.toml").is_file()
         return
     assert_one_sentence(code, out, error, tmp_path / "out")
+
+
+@pytest.mark.parametrize("option", [["--only", "1"], ["--all-frames"], ["--keep-dates"]])
+def test_an_option_of_writing_without_a_place_to_write_is_refused(option, tmp_path, capsys):
+    series(tmp_path / "in")
+    code, _, error = run(capsys, tmp_path / "in", *option)
+    assert code == 2
+    assert f"{option[0]} goes with -o" in error

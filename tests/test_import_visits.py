@@ -238,3 +238,15 @@ def test_a_file_that_inflates_beyond_what_it_states_is_read_no_further(tmp_path,
     tracemalloc.stop()
     assert code in (0, 2), error
     assert peak < 2**28
+
+
+@pytest.mark.parametrize("numbers", [(3,), (4,), (1, 3), (5, 2), (1, 2)])
+def test_numbers_that_lack_a_part_of_the_tumour_are_not_taken_for_its_segmentation(
+    numbers, tmp_path, capsys
+):
+    """A lone 3 may be anything: a heart, for one."""
+    nifti(tmp_path / "in" / "heart_seg.nii.gz", labels(*numbers))
+    code, _, error = run(capsys, tmp_path / "in", "-o", tmp_path / "out")
+    assert code == 0, error
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["labels.nii.gz", "patient.toml"]

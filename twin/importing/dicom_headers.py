@@ -236,8 +236,25 @@ def _spacing(dataset: Any) -> tuple[float, float, float | None] | None:
             between = item.get("SpacingBetweenSlices") if item is not dataset else None
             if offsets is not None and len(offsets) > 1:
                 between = float(np.median(np.abs(np.diff(np.array(offsets, float)))))
+            elif between is None and item is not dataset:
+                between = _between_frames(dataset)
             return float(pair[1]), float(pair[0]), None if between is None else abs(float(between))
     return None
+
+
+def _between_frames(dataset: Any) -> float | None:
+    """Usual distance of the frames of one object along their normal, [mm]."""
+    orientations = _functional(dataset, "PlaneOrientationSequence")
+    axes = orientations[0].get("ImageOrientationPatient") if orientations else None
+    places = []
+    for group in dataset.get("PerFrameFunctionalGroupsSequence") or ():
+        for item in group.get("PlanePositionSequence") or ():
+            places.append(item.get("ImagePositionPatient"))
+    if axes is None or len(axes) != 6 or None in places or len(places) < 2:
+        return None
+    across = np.array(axes, float)
+    along = np.unique(np.round(np.array(places, float) @ np.cross(across[:3], across[3:]), 3))
+    return float(np.median(np.diff(along))) if len(along) > 1 else None
 
 
 def _position(dataset: Any) -> float | None:

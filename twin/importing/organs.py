@@ -16,7 +16,8 @@ _RESERVED = ("necrosis", "enhancing", "flair", "brain", "gtv", "core", "cavity")
 #: Part of an organ's voxels that smaller ones may take.
 MOST_LOST = 0.01
 _NO_ORGAN = re.compile(
-    r"(?<![a-z])(gtv|ctv|ptv|itv|target|tumou?r|boost|body|external|skin|outline|couch|patient|"
+    r"(?<![a-z])(gtv|ctv|ptv|itv|target|tumou?rs?|neoplasms?|lesions?|metasta\w*|mets?|cancer|"
+    r"carcinoma|gliom\w*|gliobl\w*|oedema|edema|boost|body|external|skin|outline|couch|patient|"
     r"prv|ring|margin|dose|isodose|isocent\w*|poi|points?|marker|bolus|air|artefact|artifact|"
     r"border\w*|scar|block|help|opt|avoid\w*)(?![a-z])"
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.importing.found import USED_KINDS, Found, Inventory
@@ -37,7 +37,7 @@ def select(
     if not any(one.kind not in ("plan", "structure set") for one in rows.values()):
         raise InvalidInput(
             "Nothing here can become an image of a patient "
-            f"({_listed(rows.values()) or 'only objects that are not used'}); "
+            f"({_listed(inventory.found)}); "
             "add the images, a segmentation or a dose to the folder."
         )
     for number, one in rows.items():
@@ -73,15 +73,19 @@ def _of(one: Found) -> str:
     return f", {one.modality}" if one.modality else ""
 
 
-def _listed(rows: object) -> str:
-    counts = Counter(one.kind for one in rows)  # type: ignore[attr-defined]
+def _listed(rows: Iterable[Found]) -> str:
+    """Kinds and how many of each; of what is not used its own name."""
+    counts: Counter[str] = Counter(
+        one.notes[0].partition(":")[0] if one.kind == "not used" and one.notes else one.kind
+        for one in rows
+    )
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
-def _one_case(rows: object) -> None:
+def _one_case(rows: Iterable[Found]) -> None:
     """Refuse NIfTI or NRRD files of which two show the same and are named differently."""
     cases: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for one in rows:  # type: ignore[attr-defined]
+    for one in rows:
         if one.source != "DICOM" and one.case and one.contrast not in ("", "image"):
             cases[one.kind, one.contrast].add(one.case)
     most = max((len(names) for names in cases.values()), default=0)

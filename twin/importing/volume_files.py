@@ -17,9 +17,9 @@ __all__ = ["found_in_volume", "label_values", "reason_against_labels"]
 
 _MOST_LABELS = 256
 _CONVENTIONS = (
-    # numbers that may be there, the one that must be, name
-    (frozenset({1, 2, 4}), 4, "brats"),
-    (frozenset({1, 2, 3}), 3, "brats2023"),
+    # numbers that may be there, those that must be (oedema, enhancing), name
+    (frozenset({1, 2, 4}), {2, 4}, "brats"),
+    (frozenset({1, 2, 3}), {2, 3}, "brats2023"),
 )
 
 
@@ -132,7 +132,7 @@ def _labels(values: tuple[int, ...], role: str, dataset: DatasetJson | None) -> 
         from twin.label_conventions import convention
 
         for allowed, needed, name in _CONVENTIONS:
-            if needed in numbers and set(numbers) <= allowed:
+            if needed <= set(numbers) <= allowed:
                 tumour = dict(convention(name).tumour)
                 names = {number: part for part, number in tumour.items() if number in numbers}
                 return Labels(numbers, name, tumour, names, background)

@@ -52,10 +52,17 @@ def _numbers(text: str) -> list[int]:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Look through the folder, show it, and write the patient folder if asked."""
+    from twin.errors import InvalidInput
     from twin.importing.inventory import look_through
     from twin.importing.patient_writer import import_folder
     from twin.importing.selection import select
 
+    if arguments.output is None:
+        for option in ("only", "all_frames", "keep_dates"):
+            if getattr(arguments, option):
+                raise InvalidInput(
+                    f"--{option.replace('_', '-')} goes with -o PATIENT, which says what to write."
+                )
     with output.progress("looking through the folder") as progress:
         inventory = look_through(arguments.folder, progress=progress)
     if arguments.output is None:
@@ -94,7 +101,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _said(done: Imported) -> str:
-    lines = [f"{done.folder} holds {len(done.written)} images and patient.toml."]
+    lines = [f"{done.folder} holds {_count(done)} and patient.toml."]
     for one in done.written:
         volume = "" if one.volume_ml is None else f", {one.volume_ml:.2f} mL"
         lines.append(f"  {one.file}: {one.what}{volume}")
@@ -106,6 +113,10 @@ def _said(done: Imported) -> str:
     else:
         lines.append(f"Next: look through {done.folder / 'patient.toml'}, then twin build.")
     return "\n".join(lines)
+
+
+def _count(done: Imported) -> str:
+    return "1 image" if len(done.written) == 1 else f"{len(done.written)} images"
 
 
 def _kind(one: Found) -> str:
