@@ -52,7 +52,9 @@ def test_names_are_those_in_the_header_of_a_real_label_map():
 
 def test_volumes_of_a_real_label_map_are_those_of_its_statistics():
     """Against the volumes in mm3 that TotalSegmentator itself wrote beside it."""
-    statistics = json.loads(real_data("totalsegmentator", "example_seg_fast", "statistics.json").read_text("utf-8"))
+    statistics = json.loads(
+        real_data("totalsegmentator", "example_seg_fast", "statistics.json").read_text("utf-8")
+    )
     labels = read_nifti(real_data("totalsegmentator", "example_seg_fast.nii.gz"))
     numbers = convention("totalsegmentator").labels
     assert len(set(statistics) & set(numbers)) > 30

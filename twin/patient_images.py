@@ -30,6 +30,8 @@ Mask = NDArray[np.bool_]
 _CROP_MARGIN = 4  # voxels kept around the head
 #: Images that are resampled linearly; the others are labels.
 _SMOOTH = ("t1", "part_", "density_")
+#: Containers that hold whole images.
+_WHOLE = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
 
@@ -60,6 +62,9 @@ def read_voxels(
     """
     visit = content.reference
     tissues = read_labels(folder / visit.tissues, what="tissue map")
+    if visit.t1 is not None and not visit.tissues.lower().endswith(_WHOLE):
+        # a DICOM segmentation leaves out slices without a voxel; the image has them all
+        tissues = on_voxels_of(tissues, read_image(folder / visit.t1, what="T1 image"))
     files: dict[str, tuple[str, str]] = {
         f"segmentation_{number}": (file, "segmentation")
         for number, file in enumerate(visit.segmentations)
@@ -81,8 +86,7 @@ def read_voxels(
     for key, (file, what) in files.items():
         read = read_image if key.startswith(_SMOOTH) else read_labels
         images[key] = read(folder / file, what=what)
-        if not file.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr")):
-            # a DICOM segmentation leaves out slices without a voxel
+        if not file.lower().endswith(_WHOLE):
             images[key] = on_voxels_of(images[key], tissues)
         try:
             same_grid(
@@ -103,12 +107,10 @@ def read_voxels(
         key: to_isotropic(image, labels=not key.startswith(_SMOOTH))
         for key, image in images.items()
     }
-    low, high = _head_box(straight["tissues"].data > 0)
+    box = _head_box(straight["tissues"].data > 0)
     affine = np.array(straight["tissues"].affine)
-    affine[:3, 3] += affine[:3, :3] @ low
-    cut: dict[str, NDArray[Any]] = {
-        key: _cut(image.data, low, high) for key, image in straight.items()
-    }
+    affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
+    cut: dict[str, NDArray[Any]] = {key: image.data[box] for key, image in straight.items()}
     tissue_map = _tissue_map(cut["tissues"], visit)
     numbers = _tumour_numbers(visit, folder, where)
     readings = []
@@ -246,28 +248,13 @@ def _check_whole(
         )
 
 
-def _head_box(head: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last-but-one voxel of the head with a small margin, which may lie outside.
-
-    So the patient's voxels do not depend on how much air an image has about the head.
-    """
+def _head_box(head: Mask) -> tuple[slice, ...]:
+    """Return the box of the head with a small margin."""
     if not head.any():
         raise InvalidInput("The tissue map is background only; it must mark the head's tissues.")
-    low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    box = []
     for axis in range(3):
         filled = np.flatnonzero(head.any(axis=tuple(a for a in range(3) if a != axis)))
-        low[axis] = filled[0] - _CROP_MARGIN
-        high[axis] = filled[-1] + _CROP_MARGIN + 1
-    return low, high
-
-
-def _cut(data: NDArray[Any], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[Any]:
-    """The block of an array from `low` to `high`; 0, or a lower least value, outside of it."""
-    inside = tuple(
-        slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, data.shape, strict=True)
-    )
-    missing = [(max(-a, 0), max(b - n, 0)) for a, b, n in zip(low, high, data.shape, strict=True)]
-    block = data[inside]
-    if not np.any(missing):
-        return block
-    return np.pad(block, missing, constant_values=min(0, data.min()))
+        start = max(0, int(filled[0]) - _CROP_MARGIN)
+        box.append(slice(start, min(head.shape[axis], int(filled[-1]) + _CROP_MARGIN + 1)))
+    return tuple(box)
