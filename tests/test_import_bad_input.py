@@ -132,6 +132,13 @@ def four_dimensions(folder):
     nifti(folder / "t1.nii.gz", np.zeros((4, 4, 4, 3), np.int16))
 
 
+def four_patients(folder):
+    """Equal names in the folders of several patients."""
+    image = np.random.default_rng(4).normal(size=(6, 6, 6)).astype(np.float32)
+    for number in range(4):
+        nifti(folder / f"{number:02d}" / "t1.nii.gz", image)
+
+
 BAD = {
     empty: "holds no DICOM",
     absent: "does not exist",
@@ -152,7 +159,8 @@ BAD = {
     two_cases: "2 patients or visits",
     only_a_plan: "add the images",
     no_orientation: "orientation",
-    four_dimensions: "three-dimensional",
+    four_dimensions: "1 image of 3 volumes",
+    four_patients: "4 patients or visits",
 }
 
 

@@ -83,11 +83,14 @@ def _listed(rows: Iterable[Found]) -> str:
 
 
 def _one_case(rows: Iterable[Found]) -> None:
-    """Refuse NIfTI or NRRD files of which two show the same and are named differently."""
-    cases: dict[tuple[str, str], set[str]] = defaultdict(set)
+    """Refuse NIfTI or NRRD files that show the same for two cases, by their names or folders."""
+    cases: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for one in rows:
-        if one.source != "DICOM" and one.case and one.contrast not in ("", "image"):
-            cases[one.kind, one.contrast].add(one.case)
+        if one.source != "DICOM" and one.contrast not in ("", "image"):
+            if one.case:
+                cases[one.kind, one.contrast].add(one.case)
+            path = one.files[0]
+            cases[one.kind, one.contrast, path.name].add(path.parent.as_posix())
     most = max((len(names) for names in cases.values()), default=0)
     if most > 1:
         raise InvalidInput(

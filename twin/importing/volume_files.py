@@ -73,6 +73,17 @@ def found_in_volume(path: Path, dataset: DatasetJson | None) -> Found:
     """
     from twin.image_files import read_image
 
+    volumes = _volumes(path)
+    if volumes > 1:
+        return Found(
+            kind="not used",
+            source="NIfTI",
+            files=(path,),
+            notes=(
+                f"image of {volumes} volumes: not used (twin tensor fits tensors where it is "
+                "diffusion-weighted)",
+            ),
+        )
     says = name_says(path.name)
     image = read_image(path, what="image")
     values = label_values(image.data)
@@ -117,6 +128,21 @@ def found_in_volume(path: Path, dataset: DatasetJson | None) -> Found:
         notes=notes,
         **common,
     )
+
+
+def _volumes(path: Path) -> int:
+    """Volumes that the header of a NIfTI file states; 1 where it cannot be read, or is no NIfTI."""
+    import nibabel as nib
+
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return 1
+    try:
+        shape = nib.load(path).shape  # type: ignore[attr-defined]
+    except MemoryError:
+        raise
+    except Exception:  # nibabel raises many kinds on garbage; the reader says what is wrong
+        return 1
+    return int(np.prod(shape[3:], dtype=np.int64)) if len(shape) > 3 else 1
 
 
 def _labels(values: tuple[int, ...], role: str, dataset: DatasetJson | None) -> Labels:
