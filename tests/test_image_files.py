@@ -60,6 +60,40 @@ def test_units_of_length(tmp_path, unit, scale):
     check(read_image(path))
 
 
+def test_lengths_in_several_units_are_refused(tmp_path):
+    path = write(tmp_path / "a.nrrd", **{"space units": ["mm", "mm", "cm"]})
+    with pytest.raises(InvalidInput, match="or in several"):
+        read_image(path)
+
+
+def test_an_image_that_does_not_say_where_it_lies_is_refused(tmp_path):
+    path = write(tmp_path / "a.nrrd")
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join(line for line in lines if not line.startswith(b"space origin")))
+    with pytest.raises(InvalidInput, match="does not state where it lies"):
+        read_image(path)
+
+
+def test_a_unit_that_nifti_does_not_have_is_refused(tmp_path):
+    image = nib.Nifti1Image(VALUES, np.diag([*STEPS, 1.0]))
+    image.header["xyzt_units"] = 5
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.raises(InvalidInput, match="unit of length that NIfTI does not have"):
+        read_image(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    "field", ["space: left-posterior-superior", "type: int16", "encoding: gzip"]
+)
+def test_a_files_own_words_are_not_repeated(tmp_path, field):
+    path = write(tmp_path / "a.nrrd")
+    name = field.partition(":")[0]
+    path.write_bytes(path.read_bytes().replace(field.encode(), f"{name}: Doe^Jane".encode()))
+    with pytest.raises(InvalidInput, match=f"a {name} that is not known") as caught:
+        read_image(path)
+    assert "doe" not in str(caught.value).lower()
+
+
 def test_a_header_with_its_data_beside_it(tmp_path):
     check(read_image(write(tmp_path / "a.nhdr")))
 
@@ -83,7 +117,7 @@ def test_a_header_that_reaches_out_of_its_folder_is_refused(tmp_path):
         (b"space directions: (-1,", b"space directions: (nan,", "shape"),
         (b"space directions: (-1,", b"space directions: (0,", "singular"),
         (b"NRRD0005", b"NOTNRRD5", "not an NRRD"),
-        (b"encoding: gzip", b"encoding: hex", "encoded as hex"),
+        (b"encoding: gzip", b"encoding: hex", "the encoding hex"),
     ],
 )
 def test_damage_in_the_header_is_one_sentence(tmp_path, old, new, message):

@@ -143,7 +143,11 @@ def _read(
                 f"{label} states no orientation (its sform and qform codes are 0), so left and "
                 "right are unknown; export it again with its orientation."
             )
-        unit = _LENGTH_UNITS.get(int(header["xyzt_units"]) & 7, 1.0)
+        unit = _LENGTH_UNITS.get(int(header["xyzt_units"]) & 7)
+        if unit is None:
+            raise InvalidInput(
+                f"{label} states a unit of length that NIfTI does not have; export it again in mm."
+            )
         affine = np.array(picture.affine, np.float64)
         affine[:3] *= unit
         if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
@@ -160,7 +164,8 @@ def _read(
         raise InvalidInput(
             f"{label} is damaged or cut short ({reason}); copy or export it again."
         ) from None
-    return (*_canonical(data, affine), affine)
+    turned, ras_affine = _turned(data, affine)
+    return np.ascontiguousarray(turned), ras_affine, affine
 
 
 def _similar(file: Path) -> str:
@@ -252,26 +257,19 @@ def in_ras_order(data: NDArray[np.generic], affine: NDArray[np.float64]) -> Imag
     >>> flipped.data.ravel().tolist(), flipped.affine[0].tolist()
     ([1, 0], [1.0, 0.0, 0.0, -1.0])
     """
-    affine = _snapped(affine)
-    order = nib.orientations.io_orientation(affine)
-    turned = nib.orientations.apply_orientation(data, order)
+    turned, affine = _turned(data, affine)
     # in the order in memory that it has: another one takes seconds for a large image
-    return Image(
-        np.array(turned, order="K"), affine @ nib.orientations.inv_ornt_aff(order, data.shape[:3])
-    )
+    return Image(np.array(turned, order="K"), affine)
 
 
-def _canonical(
+def _turned(
     data: NDArray[np.generic], affine: NDArray[np.float64]
 ) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
-    """Axes flipped and swapped so that they run as nearly as possible right, anterior, superior."""
+    """A view of the data, its first three axes flipped and swapped, and the affine that fits."""
     affine = _snapped(affine)
     order = nib.orientations.io_orientation(affine)
     turned = nib.orientations.apply_orientation(data, order)
-    return (
-        np.ascontiguousarray(turned),
-        affine @ nib.orientations.inv_ornt_aff(order, data.shape[:3]),
-    )
+    return turned, affine @ nib.orientations.inv_ornt_aff(order, data.shape[:3])
 
 
 def on_voxels_of(image: Image, grid: Image) -> Image:

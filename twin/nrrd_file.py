@@ -36,8 +36,10 @@ _TYPES = {
     "f4": "float", "f8": "double",
 }  # fmt: skip
 _TYPE = {name: code for code, names in _TYPES.items() for name in names.split(", ")}
-_SPATIAL = ("domain", "space")
 _CHUNK = 2**20
+_MAX_HEADER = 2**24  # bytes before the values
+#: What NRRD has beside what is read; another word is a file's own text and not shown.
+_OTHER_WORDS = ("scanner-xyz", "3d-right-handed", "3d-left-handed", "block", "hex")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,11 +109,12 @@ def _read(path: Path, label: str) -> tuple[NDArray[Any], NDArray[np.float64], di
         if stream.read(4) != b"NRRD":
             raise InvalidInput(f"{label} is not an NRRD file; export it as NRRD.")
         stream.seek(0)
+        head = io.BytesIO(stream.read(_MAX_HEADER))
         try:
-            header = dict(nrrd.read_header(stream))
+            header = dict(nrrd.read_header(head))
         except Exception:  # pynrrd raises many kinds on garbage
             raise InvalidInput(f"{label} has a damaged header; export it again.") from None
-        begin = stream.tell()
+        begin = head.tell()
     try:
         shape, kind, spatial = _shape(header, label)
         affine = _affine(header, spatial, label)
@@ -132,11 +135,17 @@ def _read(path: Path, label: str) -> tuple[NDArray[Any], NDArray[np.float64], di
     return data, affine, header
 
 
+def _shown(what: str, word: str) -> str:
+    return f"the {what} {word}" if word in _OTHER_WORDS else f"a {what} that is not known"
+
+
 def _shape(header: dict[str, Any], label: str) -> tuple[tuple[int, ...], np.dtype, list[int]]:
     shape = tuple(int(side) for side in header["sizes"])
     name = str(header["type"]).strip().lower()
     if name not in _TYPE:
-        raise InvalidInput(f"{label} holds values of type {name[:20]}; it must hold plain numbers.")
+        raise InvalidInput(
+            f"{label} holds values of {_shown('type', name)}; it must hold plain numbers."
+        )
     directions = header.get("space directions")
     if directions is None:
         raise InvalidInput(
@@ -164,16 +173,23 @@ def _affine(header: dict[str, Any], spatial: list[int], label: str) -> NDArray[n
     space = str(header.get("space", "")).strip().lower()
     if space not in _SPACES:
         raise InvalidInput(
-            f"{label} states the space {space[:40] or 'not at all'}; known are RAS, LAS and LPS: "
-            "export it from a program of medical images."
+            f"{label} states {_shown('space', space) if space else 'no space'}; known are RAS, "
+            "LAS and LPS: export it from a program of medical images."
         )
-    units = [str(unit).strip().strip('"').lower() for unit in header.get("space units", [])]
-    if any(unit and unit not in _LENGTHS for unit in units):
-        raise InvalidInput(f"{label} states lengths in another unit than mm, cm, m or um.")
-    scale = _LENGTHS[units[0]] if units and units[0] else 1.0
+    units = {str(unit).strip().strip('"').lower() for unit in header.get("space units", ["mm"])}
+    if not units <= {*_LENGTHS, ""} or len({_LENGTHS.get(unit, 1.0) for unit in units}) > 1:
+        raise InvalidInput(
+            f"{label} states lengths in another unit than mm, cm, m or um, or in several; save it "
+            "in mm."
+        )
+    scale = _LENGTHS.get(units.pop(), 1.0) if units else 1.0
+    if "space origin" not in header:
+        raise InvalidInput(
+            f"{label} does not state where it lies (space origin); export it again with its place."
+        )
     affine = np.eye(4)
     affine[:3, :3] = np.array([header["space directions"][axis] for axis in spatial], float).T
-    affine[:3, 3] = np.array(header.get("space origin", np.zeros(3)), float)
+    affine[:3, 3] = np.array(header["space origin"], float)
     affine[:3] *= scale
     affine[:3] *= np.array(_SPACES[space], float)[:, None]
     if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
@@ -235,7 +251,7 @@ def _inflated(stream: IO[bytes], encoding: str, wanted: int, label: str) -> byte
         inflater = bz2.BZ2Decompressor()
     else:
         raise InvalidInput(
-            f"{label} is encoded as {encoding[:20]}; raw, gzip, bzip2 and ascii are."
+            f"{label} has {_shown('encoding', encoding)}; raw, gzip, bzip2 and ascii are read."
         )
     out = io.BytesIO()
     try:
