@@ -26,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bvals", metavar="FILE", help="b-values [s/mm2] (default: beside DWI)")
     parser.add_argument("--bvecs", metavar="FILE", help="directions (default: beside DWI)")
     parser.add_argument("--mask", metavar="FILE", help="where to fit (default: where signal is)")
+    parser.add_argument(
+        "--b0-threshold", type=float, default=50.0, metavar="B",
+        help="b-values up to this count as without weighting [s/mm2] (default: 50)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--highest-b", type=float, default=1500.0, metavar="B",
+        help="stronger weighting is left out of the fit [s/mm2] (default: 1500)",
+    )  # fmt: skip
     parser.add_argument("--anisotropy", metavar="FILE", help="also write fractional anisotropy")
     parser.add_argument("--adc", metavar="FILE", help="also write the ADC [mm2/s]")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
@@ -56,7 +64,14 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             image, Image(data[..., 0], affine), names=("the mask", "the diffusion-weighted images")
         )
         mask = np.asarray(image.data, np.float32) > 0
-    fitted = fit_tensor(data, b_values, directions, mask=mask)
+    fitted = fit_tensor(
+        data,
+        b_values,
+        directions,
+        mask=mask,
+        b0_threshold=arguments.b0_threshold,
+        highest_b=arguments.highest_b,
+    )
     _write(Path(arguments.output), fitted.tensor, affine)
     for name, values in (
         (arguments.anisotropy, fitted.fractional_anisotropy),
@@ -64,8 +79,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     ):
         if name:
             _write(Path(name), values, affine)
-    known = fitted.fractional_anisotropy > 0
-    median = float(np.median(fitted.mean_diffusivity[known])) if known.any() else float("nan")
+    known = fitted.mean_diffusivity > 0
+    median = float(np.median(fitted.mean_diffusivity[known]))
     remarks = [*notes, *fitted.notes]
     figures = {
         "volumes": int(data.shape[3]),
