@@ -1,6 +1,7 @@
 """What the numbers of label maps mean: packaged conventions, files of one's own, tissues."""
 
 import json
+from itertools import pairwise
 
 import nibabel as nib
 import numpy as np
@@ -82,10 +83,39 @@ def test_tissues_of_freesurfer():
     numbers = np.array([0, 2, 1024, 4, 3012, 17], np.int32).reshape(6, 1, 1)
     found = tissues_from(Image(numbers, np.eye(4)), convention("freesurfer"))
     assert found.data.ravel().tolist() == [0, 3, 2, 1, 3, 2]
-    with pytest.raises(InvalidInput, match="label 101 is no tissue"):
-        tissues_from(Image(numbers + 99 * (numbers == 2), np.eye(4)), convention("freesurfer"))
+    with pytest.raises(InvalidInput, match="label 121 is no tissue"):  # Cranium
+        tissues_from(Image(numbers + 119 * (numbers == 2), np.eye(4)), convention("freesurfer"))
     with pytest.raises(InvalidInput, match="does not say what is fluid"):
         tissues_from(Image(numbers, np.eye(4)), convention("brats"))
+
+
+@pytest.mark.parametrize(
+    ("number", "tissue"),
+    [
+        (9, 2),  # Left-Thalamus, of older versions
+        (59, 2),  # Right-Substancia-Nigra
+        (1035, 2),  # ctx-lh-insula
+        (12175, 2),  # ctx_rh_S_temporal_transverse
+        (76, 1),  # Right-Lateral-Ventricles
+        (79, 3),  # Right-WM-hypointensities
+        (192, 3),  # Corpus_Callosum
+        (4035, 3),  # wm-rh-insula
+        (5002, 3),  # Right-UnsegmentedWhiteMatter
+        (14101, 3),  # white matter under the first right parcel of aparc.a2009s
+    ],
+)
+def test_numbers_of_freesurfers_own_table(number, tissue):
+    """By the names in FreeSurferColorLUT.txt."""
+    image = Image(np.full((1, 1, 1), number, np.int32), np.eye(4))
+    assert tissues_from(image, convention("freesurfer")).data.item() == tissue
+
+
+def test_no_number_of_a_convention_is_two_tissues_and_every_structure_is_one():
+    found = convention("freesurfer")
+    ends = sorted(pair for pairs in found.tissues.values() for pair in pairs)
+    assert all(high < low for (_, high), (low, _) in pairwise(ends))
+    for number in found.labels.values():
+        assert any(low <= number <= high for low, high in ends), number
 
 
 @pytest.mark.parametrize(
@@ -99,6 +129,7 @@ def test_tissues_of_freesurfer():
         ("format = 1\n[label]\nliver = 1\n", "'label' is not known here"),
         ("format = 1\n[tissues]\nbone = [1]\n", "'bone' is no tissue"),
         ("format = 1\n[tissues]\nfluid = [[5, 2]]\n", "must rise"),
+        ("format = 1\n[tissues]\nfluid = [[2, 5]]\ngrey_matter = [4]\n", "both fluid and grey"),
         ("format = 1\n[tumour]\ncore = 1\n", "is no part of a tumour"),
         ("format = ", "is not TOML"),
     ],

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +139,16 @@ def _from_toml(name: str, content: Mapping[str, Any], *, where: str) -> Conventi
             "flair."
         )
     tissues = {}
-    for tissue, values in content.get("tissues", {}).items():
+    table = content.get("tissues", {})
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{where}: tissues are a table of name = [labels].")
+    for tissue, values in table.items():
         if tissue not in _TISSUES:
             raise InvalidInput(f"{where}: {tissue!r} is no tissue; they are {', '.join(_TISSUES)}.")
+        if not isinstance(values, list):
+            raise InvalidInput(f"{where}: {tissue} is a list of labels and ranges.")
         tissues[tissue] = tuple(_range(value, where) for value in values)
+    _check_apart(tissues, where)
     if not labels and not tumour and not tissues:
         raise InvalidInput(f"{where} names no label; write them as [labels] with name = number.")
     return Convention(
@@ -200,6 +207,14 @@ def _range(value: Any, where: str) -> tuple[int, int]:
     if not 1 <= ends[0] <= ends[1] <= _MOST:
         raise InvalidInput(f"{where}: the range {ends} must rise within 1 to {_MOST}.")
     return ends[0], ends[1]
+
+
+def _check_apart(tissues: Mapping[str, tuple[tuple[int, int], ...]], where: str) -> None:
+    """Refuse a label that is two tissues."""
+    ends = sorted((low, high, name) for name, pairs in tissues.items() for low, high in pairs)
+    for (_, high, one), (low, _, other) in pairwise(ends):
+        if low <= high and one != other:
+            raise InvalidInput(f"{where}: the label {low} is both {one} and {other}; say which.")
 
 
 def tumour_part(name: str) -> str | None:
