@@ -21,6 +21,13 @@ def plain(tmp_path_factory):
     return twin.load(write_small_patient(tmp_path_factory.mktemp("plain")))
 
 
+#: Turned by 20 degrees about an axis that is no axis of the grid (Rodrigues' formula).
+AXIS = np.array([1.0, 2.0, 0.5]) / np.linalg.norm([1.0, 2.0, 0.5])
+CROSS = np.array([[0, -AXIS[2], AXIS[1]], [AXIS[2], 0, -AXIS[0]], [-AXIS[1], AXIS[0], 0]])
+TILT = np.eye(4)
+TILT[:3, :3] += np.sin(np.deg2rad(20)) * CROSS + (1 - np.cos(np.deg2rad(20))) * CROSS @ CROSS
+
+
 def reoriented(image, axes, flips):
     """The same voxels stored in another order, with the affine that says so."""
     order = nib.orientations.axcodes2ornt(axes)
@@ -76,6 +83,25 @@ def test_another_voxel_order(plain, tmp_path, axes, flips):
     found = twin.load(path)
     assert_same(found, plain)
     assert found.mesh.content_hash == plain.mesh.content_hash
+
+
+@pytest.mark.parametrize(("axes", "flips"), [("LPS", ()), ("PIR", (2,))])
+def test_another_voxel_order_of_a_tilted_head(plain, tmp_path, axes, flips):
+    """Tilted images in two orders are one twin, and all that is measured in it is the upright's."""
+    found = []
+    for kind, order, turned in (("upright", "RAS", ()), ("other", axes, flips)):
+        folder = tmp_path / kind
+        path = write_small_patient(folder)
+
+        def change(name, image, order=order, turned=turned, folder=folder):
+            data, affine = reoriented(image, order, turned)
+            nib.save(nib.Nifti1Image(data, TILT @ affine), folder / f"{name}.nii.gz")
+
+        rewrite(folder, change)
+        found.append(twin.load(path))
+    assert_same(found[1], found[0])
+    np.testing.assert_array_equal(found[0].tissues, plain.tissues)
+    np.testing.assert_allclose(found[0].grid.affine, TILT @ plain.grid.affine, atol=1e-4)
 
 
 @pytest.mark.parametrize(("unit", "scale"), [("meter", 1e-3), ("micron", 1e3)])
