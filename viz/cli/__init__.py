@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export_dicom", "predicted tumour and targets as DICOM on the original series"),
     "train": ("train", "train a neural surrogate of one patient on the solver"),
     "whatif": ("whatif", "ask the surrogate about one changed treatment"),
+    "fit": ("fit", "dose response from colony counts, growth from tumour volumes"),
     "schema": ("schema", "JSON Schema of patient or study files"),
     "verify": ("verify", "hold the solver on this machine against known answers"),
     "doctor": ("doctor_command", "what is installed and what is missing"),
