@@ -11,6 +11,7 @@ from real_data import real_data
 
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.image_files import read_image, read_labels
+from twin.images import on_voxels_of
 
 VALUES = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
 #: Right, anterior, superior places of the first voxel and the steps, [mm].
@@ -208,6 +209,50 @@ def test_a_real_image_and_its_label_have_the_published_volume():
     assert image.shape == labels.shape
     assert (np.diag(labels.affine)[:3] > 0).all()
     assert (labels.data == 1).sum() * labels.voxel_mm3 == pytest.approx(16412.66, abs=0.01)
+
+
+SEGMENTATIONS = ("dicom-small", "dcmqi", "segmentations")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        (*SEGMENTATIONS, "23x38x3", "nrrd", "label.nrrd"),
+        (*SEGMENTATIONS, "liver_spine_gapped_seg.nrrd"),
+        ("pyradiomics", "brain1_label.nrrd"),
+    ],
+)
+def test_voxels_of_real_labels_lie_where_simpleitk_puts_them(file):
+    import SimpleITK
+
+    path = real_data(*file)
+    labels, other = read_labels(path), SimpleITK.ReadImage(str(path))
+    numbers = SimpleITK.GetArrayFromImage(other)
+    index = np.argwhere(labels.data)
+    assert len(index) == np.count_nonzero(numbers)
+    places = index @ labels.affine[:3, :3].T + labels.affine[:3, 3]
+    steps = np.array(other.GetDirection()).reshape(3, 3) @ np.diag(other.GetSpacing())
+    there = (places * LPS - other.GetOrigin()) @ np.linalg.inv(steps).T
+    np.testing.assert_allclose(there, np.rint(there), atol=1e-6)
+    i, j, k = np.rint(there).astype(int).T
+    np.testing.assert_array_equal(numbers[k, j, i], labels.data[tuple(index.T)])
+
+
+@pytest.mark.parametrize(
+    ("dicom", "nrrd_file"),
+    [
+        (("liver.dcm",), ("liver_seg.nrrd",)),
+        (("sparse-labelmap-noppv.dcm",), ("sparse_labelmap_noppv_seg.nrrd",)),
+        (("23x38x3", "seg"), ("23x38x3", "nrrd", "label.nrrd")),
+        (("24x38x3", "seg"), ("24x38x3", "nrrd", "label.nrrd")),
+    ],
+)
+def test_real_labels_in_dicom_and_nrrd_are_the_same_voxels(dicom, nrrd_file):
+    """Both written by dcmqi; a DICOM segmentation leaves out slices without a voxel."""
+    there = read_labels(real_data(*SEGMENTATIONS, *nrrd_file))
+    here = on_voxels_of(read_labels(real_data(*SEGMENTATIONS, *dicom)), there)
+    np.testing.assert_allclose(here.affine, there.affine, atol=1e-6)
+    np.testing.assert_array_equal(here.data, there.data != 0)
 
 
 def test_nifti_and_nrrd_of_one_image_agree(tmp_path):
