@@ -163,6 +163,7 @@ def test_tensors_of_an_atlas_are_put_in_order(tmp_path):
     assert read_atlas(tmp_path).tensors[9, 9, 9].tolist() == [3.0, 2.0, 1.0, 0.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_twin_atlas_gives_a_patient_what_a_build_needs(tmp_path, capsys, atlas, patient):
     folder = tmp_path / "atlas"
     write_small_patient(folder)
