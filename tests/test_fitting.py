@@ -22,6 +22,7 @@ from solvers.fitting import (
 )
 from solvers.fitting.growth_laws import final_volume, log_growth, time_to_multiple
 from solvers.fitting.growth_likelihood import GrowthLikelihood
+from twin.errors import NotConverged
 from twin.parameters import ParameterSet
 from viz.cli import main
 
@@ -461,6 +462,25 @@ def test_growth_that_does_not_slow_down_is_exponential():
         assert by["gompertz"].log_likelihood == pytest.approx(
             by["exponential"].log_likelihood, abs=1e-4
         )
+
+
+def test_a_law_that_does_not_settle_is_named(monkeypatch):
+    from solvers.fitting import growth_curves
+
+    search = growth_curves.best_of
+
+    def fails(likelihood):
+        if likelihood.law != "exponential":
+            raise NotConverged("it did not settle")
+        return search(likelihood)
+
+    monkeypatch.setattr(growth_curves, "best_of", fails)
+    data = tumour_volumes(*xenografts(5, animals=4), control="g0")
+    found = fit_growth(data, laws=["exponential", "logistic"])
+    assert [one.law for one in found.laws] == ["exponential"]
+    assert found.sentence.endswith("logistic growth did not settle")
+    with pytest.raises(NotConverged, match="did not settle"):
+        fit_growth(data, laws=["logistic"])
 
 
 @pytest.mark.slow

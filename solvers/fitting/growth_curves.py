@@ -23,7 +23,7 @@ from solvers.fitting.growth_laws import (
 from solvers.fitting.growth_likelihood import GrowthLikelihood
 from solvers.fitting.growth_search import best_of
 from solvers.fitting.tumour_volumes import TumourVolumes
-from twin.errors import InvalidInput
+from twin.errors import InvalidInput, NotConverged
 
 __all__ = ["GrowthFit", "LawFit", "fit_growth", "typical_curve"]
 
@@ -97,7 +97,7 @@ class LawFit:
 
 @dataclass(frozen=True, slots=True)
 class GrowthFit:
-    """All laws fitted, the one of least AIC first.
+    """All laws that could be fitted, the one of least AIC first.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class GrowthFit:
     degrees_of_freedom : int
         Of the quantile of Student's t in the intervals: animals less groups.
     sentence : str
-        What the comparison of laws says.
+        What the comparison of laws says, and which law did not settle.
     """
 
     laws: tuple[LawFit, ...]
@@ -155,6 +155,7 @@ def fit_growth(
     InvalidInput
         An unknown law, a multiple of 1 or less.
     NotConverged
+        No law could be fitted.
 
     Examples
     --------
@@ -175,13 +176,22 @@ def fit_growth(
     if not 0.5 <= confidence < 1.0:
         raise InvalidInput(f"The confidence is {confidence}; give at least 0.5 and less than 1.")
     freedom = max(volumes.animals - len(volumes.groups), 1)
-    found = []
+    found, failed = [], []
     for law in laws:
-        fitted = _fit_law(volumes, law, multiple, confidence, freedom, seed)
+        try:
+            fitted = _fit_law(volumes, law, multiple, confidence, freedom, seed)
+        except NotConverged as error:
+            failed.append((law, error))
+            continue
         _log.debug("%s: AIC %.2f", law, fitted.aic)
         found.append(fitted)
+    if not found:
+        raise failed[0][1]
     found.sort(key=lambda one: one.aic)
-    return GrowthFit(tuple(found), confidence, multiple, freedom, _comparison(found))
+    sentence = _comparison(found)
+    if failed:
+        sentence += f"; {' and '.join(law_name(law) for law, _ in failed)} growth did not settle"
+    return GrowthFit(tuple(found), confidence, multiple, freedom, sentence)
 
 
 def _comparison(found: Sequence[LawFit]) -> str:

@@ -160,7 +160,7 @@ def _newton(
         except np.linalg.LinAlgError:
             raise NotConverged(
                 "The growth curves do not settle: a rate or a spread is not determined by the "
-                "volumes; fit exponential growth alone, or give more animals or days."
+                "volumes; fit a simpler law, or give more animals or days."
             ) from None
         inverse = np.linalg.inv(curvature)
         step = inverse @ slope[free]
@@ -179,6 +179,5 @@ def _newton(
             break
         values = tried
     raise NotConverged(
-        "The growth curves did not settle; fit exponential growth alone, or give more animals "
-        "or days."
+        "The growth curves did not settle; fit a simpler law, or give more animals or days."
     )
