@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -383,7 +385,8 @@ def xenografts(
 
 def test_volumes_almost_without_error_give_back_their_rates():
     data = tumour_volumes(
-        *xenografts(1, slowing=0.03, noise=1e-3, spread=(0.2, 1e-3), leave_at=1e9), control="g0"
+        *xenografts(1, animals=5, slowing=0.03, noise=1e-3, spread=(0.2, 1e-3), leave_at=1e9),
+        control="g0",
     )
     found = fit_growth(data)
     assert found.best.law == "gompertz"
@@ -453,7 +456,8 @@ def test_what_is_left_out_is_said():
 
 
 def test_growth_that_does_not_slow_down_is_exponential():
-    found = fit_growth(tumour_volumes(*xenografts(21, leave_at=1e9), control="g0"))
+    data = tumour_volumes(*xenografts(21, animals=5, leave_at=1e9), control="g0")
+    found = fit_growth(data, laws=["exponential", "gompertz"])
     by = {one.law: one for one in found.laws}
     assert by["gompertz"].slowing.low == 0.0
     assert by["gompertz"].final_volume.high == math.inf
@@ -676,3 +680,39 @@ def test_bad_volumes_are_one_sentence(tmp_path, capsys, text, options, says):
     assert out == ""
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_the_page_s_python_runs(capsys):
+    page = (Path(__file__).resolve().parent.parent / "docs" / "fitting.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict = {}
+    exec(compile(block, "fitting.md", "exec"), names)  # noqa: S102
+    assert capsys.readouterr().out.startswith(names["found"].alpha.text())
+
+
+@pytest.mark.parametrize(("line", "column"), [("cal33", 1), ("okf6TERT1", 2)])
+def test_the_page_s_table_is_of_the_real_counts(line, column):
+    file = real_data("radiobiology", "CFAssay", "expl1_cellsurvcurves.txt")
+    found = fit_survival(read_colonies(file).curves[line])
+    page = (Path(__file__).resolve().parent.parent / "docs" / "fitting.md").read_text("utf-8")
+    rows = {
+        cells[0]: [float(one) for one in re.findall(r"\d+\.\d+|\d+", cells[column])]
+        for cells in (
+            [cell.strip() for cell in row.strip("|").split("|")]
+            for row in page.splitlines()
+            if row.startswith("|")
+        )
+        if len(cells) == 3
+    }
+    for name, estimate, digits in (
+        ("alpha [1/Gy]", found.alpha, 3),
+        ("beta [1/Gy²]", found.beta, 4),
+        ("alpha/beta [Gy]", found.alpha_beta, 1),
+        ("survival after 2 Gy", found.surviving_fraction_2gy, 3),
+    ):
+        truth = [estimate.value, estimate.low, estimate.high]
+        if name == "alpha/beta [Gy]" and line == "okf6TERT1":
+            truth[2] = round(truth[2])
+        assert rows[name] == pytest.approx(truth, abs=0.6 * 10.0**-digits), name
+    assert rows["standard errors of alpha, beta"] == pytest.approx(found.standard_errors, abs=6e-5)
+    assert rows["dispersion"] == [round(found.dispersion, 1)]

@@ -99,19 +99,15 @@ def log_growth_slopes(
     tuple of ndarray
         y, dy/dstart, dy/dnet [day], dy/dslowing [day].
     """
+    if law == "gompertz":  # its terms in time are the same for all starts and rates
+        filled, slope = _filled(np.asarray(-slowing), np.asarray(time, float))
+        decay = np.exp(-slowing * time)
+        y = start * decay + net * filled
+        by_slowing = -start * time * decay - net * slope
+        return y, np.broadcast_to(decay, y.shape), np.broadcast_to(filled, y.shape), by_slowing
     time, start, net = np.broadcast_arrays(time, start, net)
     if law == "exponential":
         return start + net * time, np.ones_like(time), time.astype(float), np.zeros_like(time)
-    if law == "gompertz":
-        rate = np.full(time.shape, -slowing)
-        filled, slope = _filled(rate, time)
-        decay = np.exp(-slowing * time)
-        return (
-            start * decay + net * filled,
-            decay,
-            filled,
-            -start * time * decay - net * slope,
-        )
     g = net + slowing
     filled, slope = _filled(g, time)
     size = np.exp(start)

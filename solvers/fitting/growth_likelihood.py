@@ -127,7 +127,8 @@ class GrowthLikelihood:
             _, first, second, _ = self._rows(eta[:, None], sigma)
             gradient = self._by_animal(first * slopes) - effects
             precision = self._precision(second, slopes)
-            step = np.linalg.solve(precision, gradient[:, :, None])[:, :, 0]
+            root = _inverse_root(precision)
+            step = np.einsum("aij,akj,ak->ai", root, root, gradient)
             length = np.ones(len(effects))
             for _ in range(20):
                 tried = height(effects + length[:, None] * step)
@@ -141,8 +142,7 @@ class GrowthLikelihood:
                 break
         eta, slopes = curves(effects)
         precision = self._precision(self._rows(eta[:, None], sigma)[2], slopes)
-        lower = np.linalg.cholesky(precision)
-        return effects, np.linalg.inv(lower).transpose(0, 2, 1)
+        return effects, _inverse_root(precision)
 
     def _precision(self, second: Floats, slopes: Floats) -> Floats:
         products = second[:, :, None] * slopes[:, :, None] * slopes[:, None, :]
@@ -161,7 +161,7 @@ class GrowthLikelihood:
         )  # fmt: skip
         density, first, _, spread = self._rows(mean + y, sigma)
         joint = self._by_animal(density) - 0.5 * np.sum(at**2, axis=2) - _LOG_2PI
-        joint += log_weights + np.log(np.linalg.det(factor))[:, None]
+        joint += log_weights + np.log(factor[:, 0, 0] * factor[:, 1, 1])[:, None]
         top = joint.max(axis=1, keepdims=True)
         weight = np.exp(joint - top)
         total = weight.sum(axis=1, keepdims=True)
@@ -180,6 +180,22 @@ class GrowthLikelihood:
         slope[-3:-1] = np.sum(weight[:, :, None] * (at**2 - 1.0), axis=(0, 1))
         slope[-1] = np.sum(own * spread)
         return value, slope
+
+
+def _inverse_root(precision: Floats) -> Floats:
+    """R with ``R R^T`` the inverse of each 2 x 2 matrix, which is the unit matrix or larger.
+
+    Upper triangular, the transposed inverse of the Cholesky factor; written out, because
+    calls of LAPACK for so small matrices are slow.
+    """
+    first = np.sqrt(precision[:, 0, 0])
+    below = precision[:, 0, 1] / first
+    second = np.sqrt(np.maximum(precision[:, 1, 1] - below**2, 1.0))  # no less, but for rounding
+    root = np.zeros_like(precision)
+    root[:, 0, 0] = 1.0 / first
+    root[:, 1, 1] = 1.0 / second
+    root[:, 0, 1] = -below / (first * second)
+    return root
 
 
 def _grid() -> tuple[Floats, Floats]:
