@@ -559,7 +559,7 @@ def test_survival_command(tmp_path, capsys):
     assert made["alpha"].value == pytest.approx(expected.alpha.value, rel=1e-5)
     status, out, _ = call(capsys, "survival", table)
     assert status == 0
-    assert "refuses them" in out
+    assert "do not give it these" in out
     assert "alpha/beta" in out
     status, _, err = call(capsys, "survival", table, "-o", picture)
     assert status == 2

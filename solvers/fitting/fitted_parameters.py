@@ -23,7 +23,7 @@ __all__ = [
 #: What must be known before a clonogenic value is used.
 CLONOGENIC_WARNING = (
     "Clonogenic values are of cells in dishes: they are never a patient's default, and the "
-    "growth equation with rho, which takes a radiosensitivity from images, refuses them."
+    "growth equation with rho takes a radiosensitivity from images; do not give it these."
 )
 _XENOGRAFT_WARNING = (
     "Rates of tumours in animals describe the whole volume of that model under that drug; they "
