@@ -22,7 +22,14 @@ from twin.errors import InvalidInput
 from twin.examples import data_folder
 from twin.images import Image
 
-__all__ = ["Convention", "convention", "convention_names", "tissues_from", "tumour_part"]
+__all__ = [
+    "Convention",
+    "convention",
+    "convention_names",
+    "labels_of_table",
+    "tissues_from",
+    "tumour_part",
+]
 
 _MAX_BYTES = 2**20
 _MOST = 32767
@@ -166,16 +173,32 @@ def _from_json(name: str, content: Mapping[str, Any], *, where: str) -> Conventi
         raise InvalidInput(
             f"{where} has no labels; give nnU-Net's dataset.json or MONAI's metadata.json."
         )
-    labels: dict[str, int] = {}
-    for key, value in table.items():
-        # version 2 writes name: number (or a list for regions), version 1 "number": name
-        named, number = (key, value) if isinstance(value, int) else (value, key)
-        if isinstance(named, str) and str(number).isdecimal() and 0 < int(number) <= _MOST:
-            labels[" ".join(named.split())] = int(number)
+    labels = {" ".join(label.split()): number for label, number in labels_of_table(table)}
     if not labels:
         raise InvalidInput(f"{where} names no label but the background and regions.")
     tumour = {part: n for one, n in labels.items() if (part := tumour_part(one)) is not None}
     return Convention(name, name, labels, tumour, {}, where)
+
+
+def labels_of_table(table: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Names with their numbers, of the ``labels`` of either version of ``dataset.json``.
+
+    Version 2 writes name: number, version 1 "number": name; the background and regions (lists
+    of numbers) are left out.
+
+    Examples
+    --------
+    >>> labels_of_table({"background": 0, "liver": 1, "all": [1, 2]})
+    [('liver', 1)]
+    >>> labels_of_table({"0": "background", "1": "liver"})
+    [('liver', 1)]
+    """
+    found = []
+    for key, value in table.items():
+        name, number = (key, value) if isinstance(value, int) else (value, key)
+        if isinstance(name, str) and str(number).isdecimal() and 0 < int(number) <= _MOST:
+            found.append((name, int(number)))
+    return found
 
 
 def _monai_channels(content: Mapping[str, Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,11 @@ from typing import Any
 from twin.errors import InvalidInput
 from twin.importing.file_names import name_says
 from twin.importing.privacy import clean_name
+from twin.label_conventions import labels_of_table, tumour_part
 
-__all__ = ["DatasetJson", "read_dataset_json", "tumour_part"]
+__all__ = ["DatasetJson", "read_dataset_json"]
 
 _MAX_BYTES = 2**20
-_PARTS = (
-    ("flair", r"edema|oedema|flair|ed|snfh|peritumou?ral|infiltration"),
-    ("necrosis", r"necro\w*|ncr|net|non[ _-]?enhancing\w*|ncr[ _/-]net"),
-    ("enhancing", r"et|enhanc\w*|active"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +37,6 @@ class DatasetJson:
     tumour: Mapping[str, int]
 
 
-def tumour_part(name: str) -> str | None:
-    """Return "necrosis", "enhancing" or "flair" for a label named so, None for another.
-
-    Examples
-    --------
-    >>> tumour_part("non-enhancing tumor core"), tumour_part("Edema"), tumour_part("liver")
-    ('necrosis', 'flair', None)
-    """
-    folded = name.casefold().replace("_", " ")
-    for part, pattern in _PARTS:
-        if re.search(rf"(?<![a-z])({pattern})(?![a-z])", folded):
-            return part
-    return None
-
-
 def read_dataset_json(path: Path) -> DatasetJson | None:
     """Return what a ``dataset.json`` says, None where it is not nnU-Net's.
 
@@ -76,12 +56,7 @@ def read_dataset_json(path: Path) -> DatasetJson | None:
         raise InvalidInput(f"{path.name} is not JSON; export or remove it.") from None
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         return None
-    labels: dict[int, str] = {}
-    for key, value in content["labels"].items():
-        # version 2 writes name: number, version 1 writes "number": name
-        name, number = (key, value) if isinstance(value, int) else (value, key)
-        if isinstance(name, str) and str(number).isdecimal() and 0 < int(number) <= 32767:
-            labels[int(number)] = clean_name(name)
+    labels = {number: clean_name(name) for name, number in labels_of_table(content["labels"])}
     channels: dict[int, str] = {}
     given = content.get("channel_names", content.get("modality"))
     for key, value in given.items() if isinstance(given, dict) else ():
