@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.dicom.geometry import Plane
+from twin.dicom.header_values import number_of, whole_of
 from twin.dicom.moments import Moment, moment_of
 from twin.dicom.quiet import quiet_pydicom
 from twin.dicom.weighting import Weighting, weighting_of
@@ -91,7 +91,7 @@ def pixels_of(dataset: Any, *, what: str) -> NDArray[Any]:
     InvalidInput
         Colour, no pixels, fewer than declared, or a compression that cannot be read here.
     """
-    rows, columns = _whole(dataset.get("Rows")), _whole(dataset.get("Columns"))
+    rows, columns = whole_of(dataset.get("Rows")), whole_of(dataset.get("Columns"))
     frames = frame_count(dataset, what=what)
     if rows < 1 or columns < 1 or not any(key in dataset for key in _PIXELS):
         raise InvalidInput(f"{what} holds no pixels; give the image itself.")
@@ -100,7 +100,7 @@ def pixels_of(dataset: Any, *, what: str) -> NDArray[Any]:
             f"{what} declares {columns} x {rows} x {frames} pixels; at most {MOST_VALUES:,} are "
             "read from one file."
         )
-    if _whole(dataset.get("SamplesPerPixel", 1)) != 1:
+    if whole_of(dataset.get("SamplesPerPixel", 1)) != 1:
         raise InvalidInput(f"{what} is a picture in colour; give the original images.")
     with quiet_pydicom():
         try:
@@ -146,7 +146,7 @@ def frame_count(dataset: Any, *, what: str) -> int:
         The number is none.
     """
     stated = dataset.get("NumberOfFrames")
-    frames = _whole(stated) if stated not in (None, "") else 1
+    frames = whole_of(stated) if stated not in (None, "") else 1
     if frames < 1:
         raise InvalidInput(
             f"{what} declares a number of frames that is no number; export it again."
@@ -196,7 +196,7 @@ def slices_of(dataset: Any, *, what: str) -> list[Slice]:
                 inverted=inverted,
                 acquired=groups.acquired(),
                 weighting=weighting,
-                number=number if len(own) else _whole(dataset.get("InstanceNumber")),
+                number=number if len(own) else whole_of(dataset.get("InstanceNumber")),
                 differs=groups.differs(weighting),
             )
         )
@@ -207,7 +207,7 @@ def _padding(dataset: Any, kind: np.dtype[Any]) -> tuple[float, float] | None:
     """Stored values of padding; one that is written with the wrong sign is put right."""
     name = "Pixel" if kind.kind in "iu" else "FloatPixel" if kind.itemsize == 4 else "DoublePixel"
     first, last = (
-        _number(dataset.get(f"{name.replace('DoublePixel', 'DoubleFloatPixel')}Padding{end}"))
+        number_of(dataset.get(f"{name.replace('DoublePixel', 'DoubleFloatPixel')}Padding{end}"))
         for end in ("Value", "RangeLimit")
     )
     if first is None:
@@ -223,7 +223,7 @@ def _padding(dataset: Any, kind: np.dtype[Any]) -> tuple[float, float] | None:
 def _inverted(dataset: Any, kind: np.dtype[Any]) -> int | None:
     if str(dataset.get("PhotometricInterpretation") or "").strip() != "MONOCHROME1":
         return None
-    bits = _whole(dataset.get("BitsStored"))
+    bits = whole_of(dataset.get("BitsStored"))
     return -1 if kind.kind == "i" else 2**bits - 1
 
 
@@ -295,27 +295,11 @@ def _first(items: Any) -> Any:
     return items[0] if items else None
 
 
-def _whole(value: Any) -> int:
-    """A whole number of a header, 0 where it is none."""
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        return 0
-
-
-def _number(value: Any) -> float | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
-
-
 def _sure(value: Any, absent: float, what: str) -> float:
     """A number that may be absent, but not unreadable."""
     if value is None or value == "":
         return absent
-    found = _number(value)
+    found = number_of(value)
     if found is None:
         raise InvalidInput(
             f"{what} states a rescaling of its values that is no number; export it again."

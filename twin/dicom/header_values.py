@@ -1,4 +1,4 @@
-"""Numbers of headers, which may hold anything."""
+"""Numbers and text of headers, which may hold anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["number_of", "numbers_of", "whole_of"]
+__all__ = ["number_of", "numbers_of", "text_of", "whole_of"]
+
+
+def text_of(dataset: Any, key: str) -> str:
+    """Return the text of an element, "" where it is absent or empty.
+
+    Examples
+    --------
+    >>> text_of({"Units": " BQML "}, "Units"), text_of({}, "Units")
+    ('BQML', '')
+    """
+    return str(dataset.get(key) or "").strip()
 
 
 def whole_of(value: Any) -> int:

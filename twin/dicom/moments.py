@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from twin.dicom.header_values import text_of
+
 __all__ = ["Moment", "date_of", "moment_of"]
 
 _DATES = (
@@ -57,26 +59,22 @@ def moment_of(
     time, date, date_time : str
         Keywords of a TM, a DA and a DT element; the last goes first where it is there.
     """
-    text = _text(dataset, date_time)
+    text = text_of(dataset, date_time)
     if len(text) >= 10:
         seconds = _seconds(text[8:])
         if seconds is not None:
             return Moment(_day(text[:8]), seconds)
-    seconds = _seconds(_text(dataset, time))
-    return None if seconds is None else Moment(_day(_text(dataset, date)), seconds)
+    seconds = _seconds(text_of(dataset, time))
+    return None if seconds is None else Moment(_day(text_of(dataset, date)), seconds)
 
 
 def date_of(dataset: Any) -> dt.date | None:
     """Return the date of acquisition, or the next best that the header states."""
     for key in _DATES:
-        day = _day(_text(dataset, key))
+        day = _day(text_of(dataset, key))
         if day is not None:
             return dt.date.fromordinal(day)
     return None
-
-
-def _text(dataset: Any, key: str) -> str:
-    return str(dataset.get(key) or "").strip() if key else ""
 
 
 def _day(text: str) -> int | None:

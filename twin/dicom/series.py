@@ -15,6 +15,7 @@ import numpy as np
 from twin.dicom.files import read_dataset
 from twin.dicom.frames import Slice, slices_of
 from twin.dicom.geometry import SAME_PLACE, check_alike, stack_of
+from twin.dicom.header_values import text_of
 from twin.dicom.moments import date_of
 from twin.dicom.pixel_values import physical_values, smallest_type
 from twin.dicom.suv import suv_factor
@@ -157,7 +158,7 @@ def _loaded(paths: Sequence[Path], label: str) -> Iterator[tuple[Dataset, list[S
                 f"{what} is {_NO_IMAGES[modality]}, not an image; give the files of one image "
                 "series."
             )
-        if "MOSAIC" in _text(dataset, "ImageType"):
+        if "MOSAIC" in text_of(dataset, "ImageType"):
             raise InvalidInput(
                 f"{what} holds its slices side by side in one picture (a mosaic); convert it to "
                 "NIfTI, or export it as an enhanced object."
@@ -181,17 +182,13 @@ def _check_one(first: Dataset, other: Dataset, label: str) -> None:
         ("Modality", "several modalities; give those of one alone"),
         ("SeriesInstanceUID", "several series; give those of one alone"),
     ):
-        if _text(first, key) != _text(other, key):
+        if text_of(first, key) != text_of(other, key):
             raise InvalidInput(f"{label} holds files of {complaint}.")
-    if _text(first, "FrameOfReferenceUID") != _text(other, "FrameOfReferenceUID"):
+    if text_of(first, "FrameOfReferenceUID") != text_of(other, "FrameOfReferenceUID"):
         raise GeometryMismatch(
             f"{label} has slices in several frames of reference, so they do not lie together; "
             "export the series again."
         )
-
-
-def _text(dataset: Dataset, key: str) -> str:
-    return str(dataset.get(key) or "").strip()
 
 
 def _without_doubles(slices: Sequence[Slice], label: str, notes: list[str]) -> list[int]:
@@ -247,7 +244,7 @@ def _thickness(header: Dataset, slices: Sequence[Slice]) -> float | None:
 
 
 def _quantity(header: Dataset, modality: str, slices: Sequence[Slice], notes: list[str]) -> str:
-    if _text(header, "SOPClassUID") == _PARAMETRIC_MAP:
+    if text_of(header, "SOPClassUID") == _PARAMETRIC_MAP:
         return "parametric"
     if modality == "PT":
         return "suv"
@@ -256,7 +253,7 @@ def _quantity(header: Dataset, modality: str, slices: Sequence[Slice], notes: li
     units = {one.unit.upper() for one in slices}
     if units <= {"", "HU"}:
         return "hounsfield"
-    if units <= {"", "HU", "US"} and _text(header, "ImageType").upper().count("ORIGINAL"):
+    if units <= {"", "HU", "US"} and text_of(header, "ImageType").upper().count("ORIGINAL"):
         notes.append("the header leaves the unit open (US); values are taken as Hounsfield units")
         return "hounsfield"
     notes.append("the header states another unit than Hounsfield's; taken as a signal")

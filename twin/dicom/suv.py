@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from twin.dicom.header_values import number_of, text_of
 from twin.dicom.moments import Moment, moment_of
 from twin.errors import InvalidInput
 
@@ -76,18 +77,18 @@ def suv_factor(
     >>> suv_factor(header, what="PET") * 5000.0
     1.0
     """
-    stated = _text(dataset, "Units") or unit
+    stated = text_of(dataset, "Units") or unit
     units = _UNITS.get(stated) or _UNITS.get(stated.upper(), "")
     corrections = _parts(dataset, "CorrectedImage")
     if (corrections and "ATTN" not in corrections) or (
-        _text(dataset, "AttenuationCorrected").upper() == "NO"
+        text_of(dataset, "AttenuationCorrected").upper() == "NO"
     ):
         raise InvalidInput(
             f"{what} is not corrected for attenuation, so its values are no activity; take the "
             "corrected series."
         )
     if units == "GML":
-        kind = _text(dataset, "SUVType").upper()
+        kind = text_of(dataset, "SUVType").upper()
         if kind not in ("", "BW"):
             raise InvalidInput(
                 f"{what} is an SUV by {_told(kind)}, not by body weight (BW); export it by body "
@@ -105,7 +106,7 @@ def suv_factor(
 
 
 def _weight(dataset: Any, what: str) -> float:
-    weight = _number(dataset, "PatientWeight")
+    weight = number_of(dataset.get("PatientWeight"))
     if weight is None or not 0.5 < weight < 700.0:
         told = "no body weight" if weight is None else f"a body weight of {weight:g} kg"
         raise InvalidInput(
@@ -123,7 +124,7 @@ def _dose_left(dataset: Any, what: str, first: Moment | None, own: Moment | None
             f"{what} states several radiopharmaceuticals, so its SUV is not defined; export it in "
             "GML."
         )
-    dose = _number(items[0], "RadionuclideTotalDose") if len(items) else None
+    dose = number_of(items[0].get("RadionuclideTotalDose")) if len(items) else None
     if dose is None or not dose > 0.0:
         raise InvalidInput(
             f"{what} states no injected dose, which an SUV needs; export it with "
@@ -134,10 +135,10 @@ def _dose_left(dataset: Any, what: str, first: Moment | None, own: Moment | None
             f"{what} states an injected dose of {dose:g} Bq, which is no patient's (at least 1e5); "
             "it is probably in MBq: correct RadionuclideTotalDose."
         )
-    if _text(dataset, "DecayCorrection").upper() == "ADMIN":
+    if text_of(dataset, "DecayCorrection").upper() == "ADMIN":
         return dose
     until = _corrected_to(dataset, what, first, own)
-    half_life = _number(items[0], "RadionuclideHalfLife")
+    half_life = number_of(items[0].get("RadionuclideHalfLife"))
     if half_life is None or not half_life > 0.0:
         raise InvalidInput(
             f"{what} states no half-life of its nuclide, which an SUV needs; export it with "
@@ -160,10 +161,10 @@ def _corrected_to(
     dataset: Any, what: str, first: Moment | None, own: Moment | None
 ) -> Moment | None:
     """The moment that the activity is corrected to."""
-    if _text(dataset, "DecayCorrected").upper() == "YES":  # of enhanced PET
+    if text_of(dataset, "DecayCorrected").upper() == "YES":  # of enhanced PET
         return moment_of(dataset, date_time="DecayCorrectionDateTime")
-    correction = _text(dataset, "DecayCorrection").upper()
-    if correction == "NONE" or _text(dataset, "DecayCorrected").upper() == "NO":
+    correction = text_of(dataset, "DecayCorrection").upper()
+    if correction == "NONE" or text_of(dataset, "DecayCorrected").upper() == "NO":
         return own
     if correction != "START":
         raise InvalidInput(
@@ -229,10 +230,6 @@ def _philips(dataset: Any, what: str) -> float:
     return factor
 
 
-def _text(dataset: Any, key: str) -> str:
-    return str(dataset.get(key) or "").strip()
-
-
 def _told(value: str, absent: str = "none") -> str:
     """A word of the standard as it is, any other left out."""
     return (value if value.upper() in _WORDS else "none of the standard's") if value else absent
@@ -242,11 +239,3 @@ def _parts(dataset: Any, key: str) -> tuple[str, ...]:
     value = dataset.get(key)
     several = (value,) if value is None or isinstance(value, str) else tuple(value)
     return tuple(str(one).strip().upper() for one in several if one)
-
-
-def _number(dataset: Any, key: str) -> float | None:
-    try:
-        value = float(dataset.get(key))
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twin.dicom.header_values import number_of
+
 __all__ = ["Weighting", "weighting_of"]
 
 _SIEMENS = "SIEMENS MR HEADER"
@@ -47,7 +49,7 @@ def weighting_of(value: Callable[[str, str], Any], header: Any) -> Weighting | N
     header : pydicom.Dataset
         For private elements.
     """
-    b_value = _number(value("MRDiffusionSequence", "DiffusionBValue"))
+    b_value = number_of(value("MRDiffusionSequence", "DiffusionBValue"))
     direction = _direction(value("MRDiffusionSequence", "DiffusionGradientOrientation"))
     nested = value("MRDiffusionSequence", "DiffusionGradientDirectionSequence")
     if direction is None and nested:
@@ -55,11 +57,11 @@ def weighting_of(value: Callable[[str, str], Any], header: Any) -> Weighting | N
     kind = str(value("MRDiffusionSequence", "DiffusionDirectionality") or "").strip().upper()
     averaged = kind == "ISOTROPIC"
     if b_value is None:
-        b_value = _number(_private(header, _SIEMENS, 0x0019, 0x0C))
+        b_value = number_of(_private(header, _SIEMENS, 0x0019, 0x0C))
         direction = direction or _direction(_private(header, _SIEMENS, 0x0019, 0x0E))
     if b_value is None:
         slots = _private(header, _GENERAL_ELECTRIC, 0x0043, 0x39)
-        b_value = _number(slots[0] if isinstance(slots, list) and slots else slots)
+        b_value = number_of(slots[0] if isinstance(slots, list) and slots else slots)
         b_value = None if b_value is None else b_value % 1e6  # newer scanners add 1e9
     if b_value is None or not b_value >= 0.0:
         return None
@@ -72,14 +74,6 @@ def _private(header: Any, creator: str, group: int, element: int) -> Any:
     except (KeyError, AttributeError):
         return None
     return list(value) if not isinstance(value, str | bytes | int | float) and value else value
-
-
-def _number(value: Any) -> float | None:
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 def _direction(value: Any) -> tuple[float, float, float] | None:
