@@ -24,11 +24,12 @@ from twin.errors import GeometryMismatch, InvalidInput, NotConverged
 from twin.images import Image, read_nifti
 from twin.registration import SpatialTransform, Visit, align_visits, register
 from twin.registration.fields import composed, inverted, jacobian_determinant
-from twin.registration.files import whole_folder, write_registration
+from twin.registration.files import write_registration
 from twin.registration.quality import Bar, RegistrationQuality
 from twin.registration.resample import resample_image, resample_labels
 from twin.registration.similarity import local_moments
 from twin.registration.working import base_spacing, working
+from twin.storage import whole_folder
 from viz.cli import main
 from viz.overlay import ignored_on, overlay_figure, write_overlay
 

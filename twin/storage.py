@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from twin.errors import TherapyTwinError
+from twin.errors import InvalidInput, TherapyTwinError
 
 __all__ = [
     "FolderLock",
@@ -25,6 +26,7 @@ __all__ = [
     "cache_folder",
     "sha256_of",
     "storage_errors",
+    "whole_folder",
     "write_atomically",
 ]
 
@@ -67,6 +69,36 @@ def write_atomically(path: str | os.PathLike[str], writer: Callable[[Path], obje
             _sync_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `target` when all went well, and else is gone.
+
+    Parameters
+    ----------
+    target : path
+        New or empty; folders above it are made.
+
+    Raises
+    ------
+    InvalidInput
+        `target` is a file, or holds something.
+    StorageFailed
+        It cannot be written.
+    """
+    if target.exists() and not target.is_dir():
+        raise InvalidInput(f"{target} is a file; give a new or empty folder.")
+    if target.is_dir() and any(target.iterdir()):
+        raise InvalidInput(f"{target} is not empty; give a new or empty folder.")
+    part = target.absolute().parent / f".{target.name}.part-{uuid.uuid4().hex[:8]}"
+    try:
+        with storage_errors(target):
+            part.mkdir(parents=True)
+            yield part
+            part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +10,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.errors import InvalidInput
+from twin.dicom.geometry import LPS_TO_RAS
 from twin.registration.registering import Registration
-from twin.storage import storage_errors
 
-__all__ = ["whole_folder", "write_registration"]
+__all__ = ["write_registration"]
 
-#: ITK's coordinates run left, posterior, superior; those here right, anterior, superior.
-_TO_ITK = np.diag([-1.0, -1.0, 1.0, 1.0])
 _VECTOR = 1007  # NIfTI's code for vectors, as ITK and ANTs take it: not turned when read
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `target` when all went well, and else is gone.
-
-    Raises
-    ------
-    InvalidInput
-        `target` holds something.
-    """
-    if target.exists() and not target.is_dir():
-        raise InvalidInput(f"{target} is a file; give a new or empty folder.")
-    if target.is_dir() and any(target.iterdir()):
-        raise InvalidInput(f"{target} is not empty; give a new or empty folder.")
-    part = target.absolute().parent / f".{target.name}.part-{uuid.uuid4().hex[:8]}"
-    try:
-        with storage_errors(target):
-            part.mkdir(parents=True)
-            yield part
-            part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_registration(registration: Registration, folder: Path) -> list[str]:
@@ -62,7 +32,7 @@ def write_registration(registration: Registration, folder: Path) -> list[str]:
     from twin import __version__
 
     transform = registration.transform
-    matrix = _TO_ITK @ transform.matrix @ _TO_ITK
+    matrix = LPS_TO_RAS @ transform.matrix @ LPS_TO_RAS
     linear = SimpleITK.AffineTransform(3)
     linear.SetMatrix(matrix[:3, :3].ravel().tolist())
     linear.SetTranslation(matrix[:3, 3].tolist())
@@ -84,7 +54,7 @@ def write_registration(registration: Registration, folder: Path) -> list[str]:
 
 def _write_field(field: NDArray[np.float32], affine: NDArray[np.float64], path: Path) -> None:
     """Displacements in ITK's coordinates, [mm], as one vector per voxel."""
-    turn = _TO_ITK[:3, :3] @ affine[:3, :3]
+    turn = LPS_TO_RAS[:3, :3] @ affine[:3, :3]
     vectors = np.einsum("ab,bijk->ijka", turn, field).astype(np.float32)
     image = nib.Nifti1Image(vectors[:, :, :, None, :], affine)
     image.header.set_intent(_VECTOR)

@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     from twin.image_files import read_image, read_labels
     from twin.registration.atlas import bring_atlas, default_atlas, read_atlas
-    from twin.registration.files import whole_folder, write_registration
+    from twin.registration.files import write_registration
+    from twin.storage import whole_folder
     from viz.overlay import ignored_on, write_overlay
 
     begin = time.perf_counter()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from twin.errors import InvalidInput
-from twin.storage import StorageFailed
+from twin.storage import whole_folder
 
 __all__ = ["copy_folder"]
 
@@ -19,26 +16,12 @@ def copy_folder(source: Traversable, target: Path) -> list[str]:
     Raises
     ------
     InvalidInput
-        The target holds something.
+        The target is a file, or holds something.
     StorageFailed
         It cannot be written; nothing is left of it.
     """
-    if target.exists() and not target.is_dir():
-        raise InvalidInput(f"{target} is a file; give a new or empty folder.")
-    if target.is_dir() and any(target.iterdir()):
-        raise InvalidInput(f"{target} is not empty; give a new or empty folder.")
-    part = target.absolute().parent / f".{target.name}.part-{uuid.uuid4().hex[:8]}"
-    try:
-        part.mkdir(parents=True)
-        files = _copy(source, part)
-        part.rename(target)
-    except OSError as error:
-        raise StorageFailed(
-            f"{target} cannot be written: {error.strerror}; nothing of it was left behind."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return files
+    with whole_folder(target) as part:
+        return _copy(source, part)
 
 
 def _copy(source: Traversable, target: Path, under: str = "") -> list[str]:

@@ -57,8 +57,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     from twin.image_files import read_image, read_labels
     from twin.importing.nifti_writing import write_nifti
-    from twin.registration.files import whole_folder, write_registration
+    from twin.registration.files import write_registration
     from twin.registration.registering import register
+    from twin.storage import whole_folder
     from viz.overlay import ignored_on, write_overlay
 
     begin = time.perf_counter()
