@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from twin.errors import InvalidInput, TherapyTwinError
 from twin.images import Image, on_voxels_of
 from twin.importing.found import Found, Inventory
-from twin.importing.nifti_writing import write_nifti
 from twin.importing.organs import OrganMap, organ_map
 from twin.importing.privacy import file_stem, quiet_readers
 from twin.label_conventions import tumour_part
+from twin.nifti_writing import write_nifti
 
 __all__ = ["Converted", "Written", "convert"]
 

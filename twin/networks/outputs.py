@@ -6,13 +6,11 @@ import json
 import os
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
-from twin.images import Image
 from twin.networks.segmenting import NetworkSegmentation
+from twin.nifti_writing import write_values
 from twin.storage import write_atomically
 
 __all__ = ["record_path", "write_segmentation"]
@@ -85,16 +83,10 @@ def write_segmentation(
     if extra is not None and result.probabilities is not None:
         record["probability_volumes"] = list(result.probabilities)
         stack = np.stack([np.asarray(image.data) for image in result.probabilities.values()], -1)
-        _write_nifti(extra, stack.astype(np.float32), result.labels)
+        write_values(extra, stack.astype(np.float32), result.labels.affine)
         written.append(extra)
-    _write_nifti(place, small, result.labels)
+    write_values(place, small, result.labels.affine)
     beside = record_path(place)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_atomically(beside, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return (*written, beside)
-
-
-def _write_nifti(path: Path, data: NDArray[np.generic], grid: Image) -> None:
-    picture = nib.Nifti1Image(data, grid.affine)
-    picture.header.set_xyzt_units("mm")
-    write_atomically(path, lambda temporary: nib.save(picture, temporary))

@@ -97,9 +97,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
 def _write(anatomy: PatientAnatomy, atlas: Atlas, folder: Path) -> list[str]:
     """Names of the files of an anatomy written into a folder."""
-    import nibabel as nib
-
-    from twin.importing.nifti_writing import write_nifti
+    from twin.nifti_writing import write_nifti, write_values
 
     write_nifti(folder / "tissues.nii.gz", anatomy.tissues)
     write_nifti(folder / "atlas.nii.gz", anatomy.registration.resample(atlas.image))
@@ -108,9 +106,7 @@ def _write(anatomy: PatientAnatomy, atlas: Atlas, folder: Path) -> list[str]:
         write_nifti(folder / "structures.nii.gz", anatomy.structures)
         files.append("structures.nii.gz")
     if anatomy.tensors is not None:
-        picture = nib.Nifti1Image(anatomy.tensors, anatomy.tissues.affine)
-        picture.header.set_xyzt_units("mm")
-        nib.save(picture, folder / "tensors.nii.gz")
+        write_values(folder / "tensors.nii.gz", anatomy.tensors, anatomy.tissues.affine)
         files.append("tensors.nii.gz")
     return files
 

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from pathlib import Path
 
     from twin.image_files import read_image, read_labels
-    from twin.importing.nifti_writing import write_nifti
+    from twin.nifti_writing import write_nifti
     from twin.registration.files import write_registration
     from twin.registration.registering import register
     from twin.storage import whole_folder

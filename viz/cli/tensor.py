@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from twin.errors import InvalidInput
     from twin.image_files import read_labels
     from twin.images import Image, same_grid
+    from twin.nifti_writing import write_values
 
     targets = [
         Path(name) for name in (arguments.output, arguments.anisotropy, arguments.adc) if name
@@ -72,13 +73,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         b0_threshold=arguments.b0_threshold,
         highest_b=arguments.highest_b,
     )
-    _write(Path(arguments.output), fitted.tensor, affine)
+    write_values(Path(arguments.output), np.asarray(fitted.tensor, np.float32), affine)
     for name, values in (
         (arguments.anisotropy, fitted.fractional_anisotropy),
         (arguments.adc, fitted.mean_diffusivity),
     ):
         if name:
-            _write(Path(name), values, affine)
+            write_values(Path(name), np.asarray(values, np.float32), affine)
     known = fitted.mean_diffusivity > 0
     median = float(np.median(fitted.mean_diffusivity[known]))
     remarks = [*notes, *fitted.notes]
@@ -123,14 +124,3 @@ def _series(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
     b_values, directions = read_gradients(values, vectors)
     data, affine, file_affine = read_volumes(place, len(b_values), what="diffusion-weighted series")
     return data, affine, b_values, world_directions(directions, file_affine), ()
-
-
-def _write(path: Path, values, affine) -> None:  # type: ignore[no-untyped-def]
-    import nibabel as nib
-    import numpy as np
-
-    from twin.storage import write_atomically
-
-    image = nib.Nifti1Image(np.asarray(values, np.float32), affine)
-    image.header.set_xyzt_units("mm")
-    write_atomically(path, lambda temporary: nib.save(image, temporary))

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.images import Image
-from twin.storage import storage_errors
+from twin.storage import storage_errors, write_atomically
 
-__all__ = ["smallest_type", "write_nifti"]
+__all__ = ["smallest_type", "write_nifti", "write_values"]
 
 
 def smallest_type(data: NDArray[Any]) -> NDArray[Any]:
@@ -45,3 +45,12 @@ def write_nifti(path: Path, image: Image) -> None:
     picture.set_sform(picture.affine, 1)
     with storage_errors(path):
         nib.save(picture, path)
+
+
+def write_values(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    """Write values of any shape (x, y, z, ...) in their own type, in mm, whole or not at all."""
+    import nibabel as nib
+
+    picture = nib.Nifti1Image(values, affine)
+    picture.header.set_xyzt_units("mm")
+    write_atomically(path, lambda temporary: nib.save(picture, temporary))
