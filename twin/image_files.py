@@ -40,12 +40,7 @@ def read_image(path: str | Path, *, what: str = "image") -> Image:
         from twin.nrrd_file import read_nrrd
 
         return read_nrrd(file, what=what)
-    files = _dicom_files(file, what)
-    if files:
-        from twin.dicom.series import read_series
-
-        return read_series(files, what=f"{what} {file}").image
-    return read_nifti(file, what=what)
+    return _image(_dicom_files(file, what), file, what)
 
 
 def read_labels(path: str | Path, *, what: str = "label map") -> Image:
@@ -61,7 +56,16 @@ def read_labels(path: str | Path, *, what: str = "label map") -> Image:
     files = _dicom_files(file, what)
     if files and _is_segmentation(files[0]):
         return _segments(files, file, what)
-    return read_image(file, what=what)
+    return _image(files, file, what)
+
+
+def _image(files: list[Path], file: Path, what: str) -> Image:
+    """The image of these DICOM files, or, where there are none, of the NIfTI file."""
+    if files:
+        from twin.dicom.series import read_series
+
+        return read_series(files, what=f"{what} {file}").image
+    return read_nifti(file, what=what)
 
 
 def _dicom_files(file: Path, what: str) -> list[Path]:

@@ -61,42 +61,7 @@ def read_voxels(
         One sentence about the first image that is wrong.
     """
     visit = content.reference
-    tissues = read_labels(folder / visit.tissues, what="tissue map")
-    if visit.t1 is not None and not visit.tissues.lower().endswith(_WHOLE):
-        # a DICOM segmentation leaves out slices without a voxel; the image has them all
-        tissues = on_voxels_of(tissues, read_image(folder / visit.t1, what="T1 image"))
-    files: dict[str, tuple[str, str]] = {
-        f"segmentation_{number}": (file, "segmentation")
-        for number, file in enumerate(visit.segmentations)
-    }
-    if content.structures is not None:
-        files["structures"] = (content.structures.file, "structures")
-    for number, past in enumerate(content.history.resection):
-        files[cavity_name(number)] = (past.cavity, "cavity")
-    if visit.t1 is not None:
-        files["t1"] = (visit.t1, "T1 image")
-    if visit.density is not None:
-        for name, image in visit.density:
-            if image is not None:
-                files[f"density_{name}"] = (image.file, f"{name.upper()} image")
-    if visit.tissue_probabilities is not None:
-        for name, file in visit.tissue_probabilities:
-            files[f"part_{name}"] = (file, f"probability of {name}")
-    images = {"tissues": tissues}
-    for key, (file, what) in files.items():
-        read = read_image if key.startswith(_SMOOTH) else read_labels
-        images[key] = read(folder / file, what=what)
-        if not file.lower().endswith(_WHOLE):
-            images[key] = on_voxels_of(images[key], tissues)
-        try:
-            same_grid(
-                images[key],
-                tissues,
-                names=(f"the {what} {file}", f"the tissue map {visit.tissues}"),
-            )
-        except GeometryMismatch as error:
-            raise GeometryMismatch(f"{where}: {error}") from None
-
+    images = _on_the_tissues_voxels(content, folder, where)
     if isinstance(visit.tissue_labels, str):
         by = convention(_own_file(visit.tissue_labels, folder))
         images["tissues"] = tissues_from(images["tissues"], by)
@@ -147,6 +112,49 @@ def read_voxels(
             agreed, cut, visit, parameters, tissue_map, tumour, spacing_mm, where=where
         ),
     )
+
+
+def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> dict[str, Image]:
+    """Every image of the reference visit by its key, all with the voxels of the tissue map."""
+    visit = content.reference
+    tissues = read_labels(folder / visit.tissues, what="tissue map")
+    read_already: dict[str, Image] = {}
+    if visit.t1 is not None and not visit.tissues.lower().endswith(_WHOLE):
+        # a DICOM segmentation leaves out slices without a voxel; the image has them all
+        read_already["t1"] = read_image(folder / visit.t1, what="T1 image")
+        tissues = on_voxels_of(tissues, read_already["t1"])
+    files: dict[str, tuple[str, str]] = {
+        f"segmentation_{number}": (file, "segmentation")
+        for number, file in enumerate(visit.segmentations)
+    }
+    if content.structures is not None:
+        files["structures"] = (content.structures.file, "structures")
+    for number, past in enumerate(content.history.resection):
+        files[cavity_name(number)] = (past.cavity, "cavity")
+    if visit.t1 is not None:
+        files["t1"] = (visit.t1, "T1 image")
+    if visit.density is not None:
+        for name, image in visit.density:
+            if image is not None:
+                files[f"density_{name}"] = (image.file, f"{name.upper()} image")
+    if visit.tissue_probabilities is not None:
+        for name, file in visit.tissue_probabilities:
+            files[f"part_{name}"] = (file, f"probability of {name}")
+    images = {"tissues": tissues}
+    for key, (file, what) in files.items():
+        read = read_image if key.startswith(_SMOOTH) else read_labels
+        images[key] = read_already.get(key) or read(folder / file, what=what)
+        if not file.lower().endswith(_WHOLE):
+            images[key] = on_voxels_of(images[key], tissues)
+        try:
+            same_grid(
+                images[key],
+                tissues,
+                names=(f"the {what} {file}", f"the tissue map {visit.tissues}"),
+            )
+        except GeometryMismatch as error:
+            raise GeometryMismatch(f"{where}: {error}") from None
+    return images
 
 
 def _whole_numbers(image: Image, *, what: str) -> Image:

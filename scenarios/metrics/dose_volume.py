@@ -66,13 +66,8 @@ def dose_to_hottest_volume(
     """
     if not mask.any():
         raise InvalidInput("The mask of a structure is empty; there is no dose in it.")
-    inside = dose_gy[mask].astype(np.float64)
     volumes = np.broadcast_to(np.asarray(voxel_mm3, np.float64), dose_gy.shape)[mask]
-    if not (volume_mm3 > 0.0 and (volumes > 0.0).all()):
-        raise InvalidInput("Volumes must be above 0 mm3.")
-    order = np.argsort(-inside, kind="stable")
-    reached = np.cumsum(volumes[order]) >= volume_mm3 * (1.0 - 1e-9)
-    return float(inside[order[int(reached.argmax()) if reached.any() else -1]])
+    return dose_at_volume(dose_gy[mask], volumes, volume=volume_mm3, convention="step")
 
 
 def _sorted(doses: ArrayLike, volumes: ArrayLike) -> tuple[NDArray[np.float64], NDArray]:
