@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput, NotConverged
+from twin.images import box_about
 from twin.targets import distance_to
 
 __all__ = ["Consensus", "Method", "Reader", "consensus"]
@@ -159,7 +160,7 @@ def _majority(masks: Sequence[Mask]) -> Mask:
 
 def _agreed(masks: Sequence[Mask], method: Method, key: str) -> tuple[Mask, tuple[Reader, ...]]:
     """The agreed mask, and how each reader compares."""
-    box = _box(np.any(masks, axis=0))
+    box = box_about(np.any(masks, axis=0), _MARGIN)
     cut = [np.ascontiguousarray(mask[box]) for mask in masks]
     if method == "majority":
         inside = _majority(cut)
@@ -180,14 +181,6 @@ def _agreed(masks: Sequence[Mask], method: Method, key: str) -> tuple[Mask, tupl
         for mask, rate in zip(cut, rates, strict=True)
     )
     return agreed, readers
-
-
-def _box(mask: Mask) -> tuple[slice, ...]:
-    box = []
-    for axis in range(3):
-        filled = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(0, int(filled[0]) - _MARGIN), int(filled[-1]) + _MARGIN + 1))
-    return tuple(box)
 
 
 def _rates(mask: Mask, truth: Mask) -> tuple[float, float]:

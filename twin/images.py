@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 
-__all__ = ["Image", "in_ras_order", "on_voxels_of", "read_nifti", "read_volumes", "same_grid"]
+__all__ = [
+    "Image",
+    "box_about",
+    "in_ras_order",
+    "on_voxels_of",
+    "read_nifti",
+    "read_volumes",
+    "same_grid",
+]
 
 MAX_SIDE = 1024
 MAX_VOXELS = 2**28
@@ -304,6 +312,22 @@ def on_voxels_of(image: Image, grid: Image) -> Image:
     source = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, shift, strict=True))
     data[target] = image.data[source]
     return Image(data, grid.affine)
+
+
+def box_about(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
+    """Return the box about a mask that is not empty, wider by `margin` voxels within the array.
+
+    Examples
+    --------
+    >>> box_about(np.array([False, True, False, True, False, False]), 1)
+    (slice(0, 5, None),)
+    """
+    box = []
+    for axis, length in enumerate(mask.shape):
+        filled = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        low, high = int(filled[0]) - margin, int(filled[-1]) + margin + 1
+        box.append(slice(max(0, low), min(length, high)))
+    return tuple(box)
 
 
 def same_grid(a: Image, b: Image, *, names: tuple[str, str]) -> None:

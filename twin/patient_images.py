@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.image_files import read_image, read_labels
-from twin.images import Image, on_voxels_of, same_grid
+from twin.images import Image, box_about, on_voxels_of, same_grid
 from twin.label_conventions import convention, tissues_from
 from twin.parameters import ParameterSet
 from twin.patient import TISSUES, Grid
@@ -260,9 +260,4 @@ def _head_box(head: Mask) -> tuple[slice, ...]:
     """Return the box of the head with a small margin."""
     if not head.any():
         raise InvalidInput("The tissue map is background only; it must mark the head's tissues.")
-    box = []
-    for axis in range(3):
-        filled = np.flatnonzero(head.any(axis=tuple(a for a in range(3) if a != axis)))
-        start = max(0, int(filled[0]) - _CROP_MARGIN)
-        box.append(slice(start, min(head.shape[axis], int(filled[-1]) + _CROP_MARGIN + 1)))
-    return tuple(box)
+    return box_about(head, _CROP_MARGIN)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from twin.mesh import Mesh
 from twin.meshing.geometry import FACES, cell_neighbours
 from viz.plane_sampling import ORIENTATIONS, Plane, sample_voxels
-from viz.slice_marks import draw_scale_bar, side_letters
+from viz.slice_marks import bare_axes, draw_scale_bar, side_letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -169,12 +169,7 @@ class MeshSlices:
         self._draw_mesh(ax, normal, position, (first, second), fine=zoom_mm is not None)
         if voxels:
             self._draw_voxels(ax, plane)
-        ax.set_facecolor("black")
-        ax.set_aspect("equal")
-        ax.set_xticks([])
-        ax.set_yticks([])
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+        bare_axes(ax)
         # R on the left of axial and coronal views, A on the left of the sagittal one.
         ax.set_xlim(plane.across[-1], plane.across[0])
         ax.set_ylim(plane.up[0], plane.up[-1])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_scale_bar", "halo", "side_letters"]
+__all__ = ["bare_axes", "draw_scale_bar", "halo", "side_letters"]
 
 
 def halo(width: float) -> list[Any]:
@@ -15,6 +15,16 @@ def halo(width: float) -> list[Any]:
     from matplotlib import patheffects
 
     return [patheffects.withStroke(linewidth=width, foreground="black", alpha=0.65)]
+
+
+def bare_axes(ax: Axes) -> None:
+    """Take ticks and frame away; black ground, millimetres of one length both ways."""
+    ax.set_facecolor("black")
+    ax.set_aspect("equal")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def side_letters(ax: Axes, orientation: str) -> None:

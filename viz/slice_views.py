@@ -17,7 +17,7 @@ from viz.palette import (
     threshold_name,
 )
 from viz.plane_sampling import ORIENTATIONS, MeshSampler, Plane, sample_voxels
-from viz.slice_marks import draw_scale_bar, halo, side_letters
+from viz.slice_marks import bare_axes, draw_scale_bar, halo, side_letters
 from viz.subject import Subject, subject_of
 
 if TYPE_CHECKING:
@@ -148,12 +148,7 @@ class SliceViews:
                     linewidths=width,
                 )
                 outline.set_path_effects(halo(width + 1.2))
-        ax.set_facecolor("black")
-        ax.set_aspect("equal")
-        ax.set_xticks([])
-        ax.set_yticks([])
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+        bare_axes(ax)
         self._frame(ax, orientation, zoom_mm)
         if letters:
             side_letters(ax, orientation)

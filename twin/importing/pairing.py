@@ -7,20 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twin.importing.found import Found
+from twin.importing.found import USED_KINDS, Found
 
 __all__ = ["days_from", "frame_letters", "in_order", "partners_of", "reference_of", "same_voxels"]
 
-_ORDER = (
-    "image",
-    "labels",
-    "segmentation",
-    "structure set",
-    "dose",
-    "plan",
-    "localiser",
-    "not used",
-)
+_ORDER = (*USED_KINDS, "localiser", "not used")
 _NEAR = 0.05  # of a voxel: corners may differ by so much
 
 

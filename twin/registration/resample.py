@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from twin.diffusion_tensor import from_matrices, known, log_tensor, to_matrices
 from twin.errors import InvalidInput
-from twin.images import Image
+from twin.images import Image, box_about
 from twin.registration.transform import SpatialTransform
 
 __all__ = ["resample_image", "resample_labels", "resample_tensors"]
@@ -108,12 +108,9 @@ def resample_labels(labels: Image, transform: SpatialTransform, grid: Image) -> 
 def _part(values: NDArray[Any], number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The first voxel of the box about one label, and that label as ones in it."""
     there = values == number
-    hit = [
-        np.flatnonzero(there.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)
-    ]
-    low = np.array([int(one[0]) for one in hit])
-    box = there[tuple(slice(int(one[0]), int(one[-1]) + 1) for one in hit)]
-    return low, box.astype(np.float32)
+    box = box_about(there)
+    low = np.array([side.start for side in box])
+    return low, there[box].astype(np.float32)
 
 
 def resample_tensors(
