@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from radial_reference import SOFTNESS, THRESHOLDS, Round, curves
@@ -16,6 +16,7 @@ from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.growth import Growth, GrowthRates
 from solvers.initial_state import settled_front
+from solvers.mesh_error import NEAR_TUMOUR_MM
 from solvers.operators import mesh_operators
 from solvers.volumes import VisibleVolumes
 from twin.mesh import Mesh
@@ -28,6 +29,8 @@ SEED = 20261125
 #: Volumes below this [mm3] or this share of their greatest are not counted.
 SMALLEST_MM3, SMALLEST_SHARE = 20.0, 0.02
 CLEARANCE = np.log(2.0) / 60.0
+#: The edges of a tetrahedron, by its corners.
+PAIRS = tuple(combinations(range(4), 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,16 @@ class OnMesh:
         self.radius = np.linalg.norm(mesh.points - centre_mm, axis=1)
         self.operators = mesh_operators(mesh)
         self.edge_mm = float(mesh.edge_length().mean())
+        corners = mesh.points[mesh.cells]
+        self.place = np.linalg.norm(corners.mean(axis=1) - centre_mm, axis=1)
+        self.edges = np.stack(
+            [np.linalg.norm(corners[:, a] - corners[:, b], axis=1) for a, b in PAIRS]
+        )
+
+    def edge_near(self, problem: Round) -> float:
+        """Mean edge near the visible tumour, [mm], as `solvers.mesh_error` has it of a patient."""
+        visible = self.radius[problem.initial(self.radius) >= THRESHOLDS[-1]].max()
+        return float(self.edges[:, self.place <= visible + NEAR_TUMOUR_MM].mean())
 
     def curves(self, problem: Round, days: Sequence[float], parts: int = 1) -> np.ndarray:
         """Hard and softened volumes [mm3] on whole days, shape (2, threshold, day)."""
@@ -186,7 +199,7 @@ def drawn(
 
 def judged(meshes: Sequence[OnMesh], problem: Round, days: np.ndarray) -> Judged:
     """Run one tumour as the solver does with error bars, and hold it against the truth."""
-    edges = MeshEdges(*(one.edge_mm for one in meshes))
+    edges = MeshEdges(*(one.edge_near(problem) for one in meshes))
     fine, coarse, coarsest = (one.curves(problem, days) for one in meshes)
     halved = meshes[-1].curves(problem, days, parts=2)
     in_time = error_bars.time_error(fine, coarsest, halved)

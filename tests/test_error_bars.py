@@ -71,9 +71,9 @@ def test_a_bar_is_both_errors_with_the_factor_of_safety():
     third = coarsest[:, checks]
     bar = error_bar(DAYS, fine, coarse, third, third * 1.03, EDGES)
     at = np.abs(fine - exact)[:, checks] + 0.04 * fine[:, checks]
-    np.testing.assert_allclose(bar[:, checks], 1.75 * at, rtol=1e-9)
+    np.testing.assert_allclose(bar[:, checks], 1.25 * at, rtol=1e-9)
     without = error_bar(DAYS, fine, coarse, third, None, EDGES)
-    np.testing.assert_allclose(without[1], 1.75 * np.abs(fine - exact)[1], rtol=1e-9)
+    np.testing.assert_allclose(without[1], 1.25 * np.abs(fine - exact)[1], rtol=1e-9)
 
 
 def test_the_mesh_spread_is_the_farther_of_two_meshes():
@@ -97,7 +97,7 @@ def test_few_times_have_a_bar_each(times):
     coarsest = (values + 1.0)[:, checks]
     bar = error_bar(times, values, values, coarsest, coarsest, EDGES)
     assert bar.shape == values.shape
-    np.testing.assert_allclose(bar, 1.75 / ((H[2] / H[0]) ** 2 - 1.0))
+    np.testing.assert_allclose(bar, 1.25 / ((H[2] / H[0]) ** 2 - 1.0))
 
 
 @pytest.mark.parametrize("edges", [(1.0, 1.0, 2.0), (1.0, 1.6, 1.7), (2.0, 1.0, 3.0), (0, 1, 2)])

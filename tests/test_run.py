@@ -120,7 +120,7 @@ def test_error_bars_of_an_error_that_is_known(patient, in_memory):
     gaps = 0.01 * (edges[1:] ** 2 - edges[0] ** 2) / (np.array(near[1:]) ** 2 / near[0] ** 2 - 1)
     weekly = in_memory["time"].values % 7 == 0
     error = in_memory["tumour_volume_error"].values
-    expected = 1.75 * volume * gaps.max()
+    expected = 1.25 * volume * gaps.max()
     np.testing.assert_allclose(error[..., weekly], expected[..., weekly], rtol=1e-9)
     spread = in_memory["tumour_volume_mesh_spread"].values
     apart = 0.01 * volume * (edges[2] ** 2 - edges[0] ** 2)

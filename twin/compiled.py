@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
 
 __all__ = ["compiled", "compiled_sums"]
 
@@ -35,6 +39,38 @@ def compiled_sums(function: _Function) -> _Function:
 
 def _compile(function: _Function, **options: Any) -> _Function:
     try:
-        return cast(_Function, numba.njit(cache=True, nogil=True, **options)(function))
-    except RuntimeError:  # "cannot cache function: no locator available"
-        return cast(_Function, numba.njit(nogil=True, **options)(function))
+        found = numba.njit(cache=True, nogil=True, **options)(function)
+        # Private to numba, with no public way: https://github.com/numba/numba/issues/8851
+        kept = found._cache._cache_file
+        kept._source_stamp = kept._source_stamp, _stamp_of_what_it_uses(function)
+    except (RuntimeError, AttributeError):  # no folder to write to, or another numba inside
+        found = numba.njit(nogil=True, **options)(function)
+    return cast(_Function, found)
+
+
+#: By module, the stamp of its last compiled function, and so of all that the module imports.
+_stamps: dict[str, str] = {}
+
+
+def _stamp_of_what_it_uses(function: Callable[..., Any]) -> str:
+    """A stamp that changes with any compiled function or constant that the module imports.
+
+    numba keeps machine code by the file of a function alone. Functions called from it and
+    constants are part of that code, so that after an upgrade old parts would go on living.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(function.__globals__.items()):
+        if name.startswith("__"):
+            continue
+        if isinstance(value, Dispatcher):
+            used = value.py_func
+            if used.__module__ != function.__module__:
+                file = Path(used.__code__.co_filename)
+                content = file.read_bytes() if file.is_file() else used.__code__.co_code
+                digest.update(content + _stamps.get(used.__module__, "").encode())
+        elif isinstance(value, np.ndarray):
+            digest.update(name.encode() + value.tobytes())
+        elif isinstance(value, (bool, int, float, str, tuple)):
+            digest.update(f"{name}={value!r}".encode())
+    _stamps[function.__module__] = digest.hexdigest()
+    return digest.hexdigest()
