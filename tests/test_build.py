@@ -13,8 +13,10 @@ from small_patient import (
 )
 
 import twin
-from twin import assemble as assembling
+from twin import patient_meshes
 from twin.errors import GeometryMismatch, InvalidInput
+from twin.meshing import build as meshing_build
+from twin.patient_file import read_patient_file
 from twin.storage import StorageFailed
 
 
@@ -115,8 +117,40 @@ def test_a_built_folder_holds_the_same_patient(original, patient, tmp_path):
 
 
 def test_the_second_build_makes_no_mesh(original, patient, monkeypatch):
-    monkeypatch.setattr(assembling, "build_mesh", lambda *a, **k: pytest.fail("meshed again"))
+    def again(*arguments, **options):
+        pytest.fail("meshed again")
+
+    monkeypatch.setattr(patient_meshes, "build_mesh_with_report", again)
     assert twin.load(original).content_hash == patient.content_hash
+
+
+def test_cells_follow_thin_layers_and_the_front(original):
+    """In 60 days the front comes 2 sqrt(0.13 * 0.03) * 60 = 7.5 mm far; it is 2.08 mm wide."""
+    table = read_patient_file(original).mesh.model_copy(update={"fine_margin": 0.0})
+
+    def cells(**changes):
+        return np.bincount(
+            twin.load(original, mesh=table.model_copy(update=changes)).mesh.cell_label
+        )
+
+    thin, wide = cells(cell_size=1.6), cells(cell_size=1.6, thin_cell_size=table.far_mm)
+    assert wide[1] < 0.8 * thin[1]  # the fluid is 3 mm thick
+    without = cells(cell_size=4.0, thin_cell_size=table.far_mm)
+    front = cells(cell_size=4.0, thin_cell_size=table.far_mm, front_time=60.0)
+    assert front[2] > 1.3 * without[2]
+
+
+def test_how_meshes_were_made_is_kept_and_said(original, patient, tmp_path, monkeypatch):
+    assert all("Fitted to the interfaces" in one for one in patient.mesh_origins())
+    again = twin.load(original)  # from the cache
+    assert again.mesh_origins() == patient.mesh_origins()
+    monkeypatch.setattr(meshing_build, "SMALLEST_DIHEDRAL_DEG", 60.0)
+    monkeypatch.setenv("TWIN_CACHE", str(tmp_path / "cache"))
+    finer = read_patient_file(original).mesh.model_copy(update={"cell_size": 1.6})
+    twin.build(original, tmp_path / "out", mesh=finer)
+    said = (tmp_path / "out" / "quality.txt").read_text()
+    assert "mesh: The unmoved lattice with stepped interfaces, because" in said
+    assert twin.load(tmp_path / "out").mesh_origins()[0].startswith("mesh: The unmoved lattice")
 
 
 def test_a_damaged_cache_is_made_again(original, patient, cache):

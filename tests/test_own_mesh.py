@@ -12,13 +12,13 @@ from small_patient import PATIENT_TOML, write_small_patient
 
 import twin
 from solvers.finite_element import FiniteElementSolver
-from twin.assemble import mesh_labels
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
 from twin.meshing.boxes import box_mesh
 from twin.own_mesh import own_mesh, read_mesh_file
 from twin.own_mesh_checks import check_geometry
 from twin.patient_file import MeshTable
+from twin.patient_meshes import mesh_labels
 from twin.regimen import Regimen
 from twin.toml_file import check
 from viz.cli import main
@@ -135,7 +135,8 @@ def test_without_a_coarse_file_the_coarse_mesh_is_made_here(files, patient, tmp_
     # 1.6 times coarser means 4.1 times fewer nodes near the tumour
     assert 2.5 < near[0].sum() / near[1].sum() < 6.5
     report = (tmp_path / "out" / "quality.txt").read_text()
-    assert "coarse mesh: made here from the images, 1.6 times coarser" in report
+    assert "coarse mesh: Fitted to the interfaces" in report
+    assert "coarsest mesh: Fitted to the interfaces" in report
     assert str(tmp_path) not in report
 
 

@@ -43,6 +43,8 @@ BAD = [
     ("format = 1", "format = 2", "format is 2"),
     ('"2.6 mm"', '"26 mm"', "at most 20 mm"),
     ('"10.4 mm"', '"1 mm"', "must be at least cell_size"),
+    ("[mesh]\n", '[mesh]\nthin_cell_size = "2 mm"\n', "must lie between cell_size (2.6 mm)"),
+    ("[mesh]\n", '[mesh]\nfront_time = "-1 day"\n', "front_time"),
     ("[structures.labels]\n", "[structures.labels]\nbrain = { label = 9 }\n", "program's own"),
     ("[structures.labels]\n", "[structures.labels]\nx = { label = 1 }\n", "both have the label 1"),
 ]

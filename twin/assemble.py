@@ -6,23 +6,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from twin.errors import InvalidInput
-from twin.mesh import Mesh
-from twin.mesh_store import cached_mesh
-from twin.meshing import build_mesh, wanted_cell_size
-from twin.own_mesh import check_coarser, own_mesh, replacing_cells
-from twin.patient import MESH_LABELS, Structure, Twin
+from twin.patient import Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, read_patient_file
 from twin.patient_images import PatientVoxels, read_voxels
+from twin.patient_meshes import patient_meshes
 from twin.protocol import Progress
 
-__all__ = ["assemble", "mesh_labels"]
+__all__ = ["assemble"]
 
 Mask = NDArray[np.bool_]
-
-_COARSEST_RATIO = 1.6  # how much coarser the third mesh is than the second, at most
 
 
 def assemble(
@@ -46,14 +40,15 @@ def assemble(
     report(0.0, "images")
     voxels = read_voxels(content, parameters, path.parent, where)
     report(0.05, "mesh")
-    labels = mesh_labels(voxels.tissues, voxels.tumour["enhancing"], voxels.tumour["necrosis"])
     options = mesh if mesh is not None else content.mesh
-    parts = (
-        _part_of(report, 0.05, 0.65, "mesh"),
-        _part_of(report, 0.65, 0.9, "coarse mesh"),
-        _part_of(report, 0.9, 1.0, "coarsest mesh"),
-    )
-    fine, coarse, coarsest = _meshes(labels, voxels, options, path.parent, parts)
+
+    def part(begin: float, end: float, name: str) -> Progress:
+        """The progress of a part of the meshing, which is all but the images."""
+        return lambda done, what: report(
+            0.05 + 0.95 * (begin + (end - begin) * done), f"{name}, {what}"
+        )
+
+    fine, coarse, coarsest = patient_meshes(voxels, options, parameters, path.parent, part)
     report(1.0, "done")
     return Twin(
         name=content.patient.name,
@@ -73,87 +68,6 @@ def assemble(
         tensor=voxels.tensor,
         evidence=voxels.evidence,
     )
-
-
-def _part_of(report: Progress, start: float, end: float, name: str) -> Progress:
-    """Return a progress callback for the part of the work between `start` and `end`."""
-    return lambda part, what: report(start + (end - start) * part, f"{name}, {what}")
-
-
-def mesh_labels(tissues: NDArray[np.int8], enhancing: Mask, necrosis: Mask) -> NDArray[np.int16]:
-    """Return the labels to mesh: tissues, with the tumour's core over them.
-
-    The FLAIR abnormality keeps its tissue.
-    """
-    labels = tissues.astype(np.int16)
-    labels[enhancing] = MESH_LABELS["enhancing"]
-    labels[necrosis] = MESH_LABELS["necrosis"]
-    return labels
-
-
-def _meshes(
-    labels: NDArray[np.int16],
-    voxels: PatientVoxels,
-    options: MeshTable,
-    folder: Path,
-    reports: tuple[Progress, Progress, Progress],
-) -> tuple[Mesh, Mesh, Mesh]:
-    """Return the mesh and two coarser ones: those of the files in `folder`, else made here."""
-    affine, ratio = voxels.grid.affine, options.coarse_ratio
-    near_mm, far_mm = options.cell_size, options.far_mm
-    if options.file is None:
-        fine = _mesh(labels, voxels, options, (near_mm, far_mm), reports[0])
-    else:
-        fine = own_mesh(folder / options.file, options, labels, affine)
-        near_mm, far_mm = replacing_cells(fine, options, labels, affine)
-    near_mm, far_mm = near_mm * ratio, far_mm * ratio
-    if options.coarse_file is None:
-        coarse = _mesh(labels, voxels, options, (near_mm, far_mm), reports[1])
-    else:
-        coarse = own_mesh(folder / options.coarse_file, options, labels, affine)
-        near_mm, far_mm = replacing_cells(coarse, options, labels, affine)
-    if options.file is not None:
-        check_coarser(fine, coarse, labels, affine)
-    further = min(ratio, _COARSEST_RATIO)
-    coarsest = _mesh(labels, voxels, options, (near_mm * further, far_mm * further), reports[2])
-    return fine, coarse, coarsest
-
-
-def _mesh(
-    labels: NDArray[np.int16],
-    voxels: PatientVoxels,
-    options: MeshTable,
-    cells_mm: tuple[float, float],
-    report: Progress,
-) -> Mesh:
-    """Return the mesh with cells so large near and far, from the cache where it is there."""
-    core = voxels.tumour["enhancing"] | voxels.tumour["necrosis"]
-    flair = voxels.tumour["flair"]
-    fine_mm, far_mm = cells_mm
-
-    def make() -> Mesh:
-        spacing = voxels.grid.spacing_mm
-        near = ndimage.distance_transform_edt(~core) * spacing <= options.fine_margin
-        sizes = wanted_cell_size(
-            labels,
-            spacing,
-            fine_mm=fine_mm,
-            fine_region=near | flair,
-            coarse_mm=far_mm,
-            thin_layer_mm=far_mm,  # far from the tumour a layer keeps its volume only
-        )
-        return build_mesh(
-            labels,
-            voxels.grid.affine,
-            label_names={number: name for name, number in MESH_LABELS.items()},
-            cell_size_mm=sizes,
-            smallest_cell_mm=fine_mm,
-            seed=options.seed,
-            progress=report,
-        )
-
-    sizes_from = [fine_mm, far_mm, options.fine_margin, options.seed]
-    return cached_mesh([labels, flair, voxels.grid.affine, sizes_from, dict(MESH_LABELS)], make)
 
 
 def _structures(content: PatientFile, voxels: PatientVoxels) -> dict[str, Structure]:

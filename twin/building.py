@@ -9,7 +9,6 @@ from pathlib import Path
 from twin.assemble import assemble
 from twin.built_folder import check_target, read_built, write_built
 from twin.errors import InvalidInput
-from twin.own_mesh import mesh_remarks
 from twin.patient import Twin
 from twin.patient_file import MeshTable, read_patient_file
 from twin.protocol import Progress
@@ -69,7 +68,7 @@ def build(
     twin = assemble(file, mesh=mesh, progress=progress)
     options = mesh if mesh is not None else read_patient_file(file).mesh
     found = require_good_meshes(twin, options)
-    remarks = (*mesh_remarks(options), *found.remarks)
+    remarks = (*twin.mesh_origins(), *found.remarks)
     write = None if more is None else lambda partial: more(twin, found, partial)
     write_built(twin, target, force=force, remarks=remarks, more=write)
     return twin

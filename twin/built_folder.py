@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from twin.assemble import mesh_labels
 from twin.calendar import Calendar
 from twin.errors import InvalidInput
 from twin.mesh_store import read_mesh, write_mesh
@@ -22,6 +21,7 @@ from twin.meshing import mesh_quality
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, Twin
+from twin.patient_meshes import mesh_labels
 from twin.regimen import Regimen
 from twin.start_evidence import StartEvidence
 from twin.storage import sha256_of, storage_errors, write_atomically

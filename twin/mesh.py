@@ -29,6 +29,8 @@ class Mesh:
         Label of each tetrahedron, int16.
     label_names : mapping of int to str
         The name of every label that occurs.
+    origin : str
+        How it was made, in a sentence for reports; says nothing about its content.
 
     Raises
     ------
@@ -41,6 +43,7 @@ class Mesh:
     cells: NDArray[np.int32]
     cell_label: NDArray[np.int16]
     label_names: Mapping[int, str]
+    origin: str = field(default="", compare=False)
     cell_volume: NDArray[np.float64] = field(init=False, repr=False)
     _edge_length: list[NDArray[np.float64]] = field(
         init=False, repr=False, compare=False, default_factory=list

@@ -32,6 +32,7 @@ def write_mesh(path: str | os.PathLike[str], mesh: Mesh) -> None:
             cells=mesh.cells,
             cell_label=mesh.cell_label,
             label_names=np.frombuffer(names.encode(), np.uint8),
+            origin=np.frombuffer(mesh.origin.encode(), np.uint8),
         )
 
     write_atomically(path, write)
@@ -48,11 +49,13 @@ def read_mesh(path: str | os.PathLike[str]) -> Mesh:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = json.loads(arrays["label_names"].tobytes().decode())
+            origin = arrays["origin"].tobytes().decode() if "origin" in arrays.files else ""
             return Mesh(
                 points=arrays["points"],
                 cells=arrays["cells"],
                 cell_label=arrays["cell_label"],
                 label_names={int(number): str(name) for number, name in names.items()},
+                origin=origin,
             )
     except (OSError, EOFError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -29,7 +29,6 @@ from twin.xdmf_file import read_xdmf
 __all__ = [
     "NEAR_MM",
     "check_coarser",
-    "mesh_remarks",
     "own_mesh",
     "read_mesh_file",
     "replacing_cells",
@@ -122,6 +121,7 @@ def own_mesh(
         cells=cells.astype(np.int32),
         cell_label=label.astype(np.int16),
         label_names={n: name for name, n in MESH_LABELS.items() if n in present},
+        origin=f"read from {path.name}, {options.coordinates}, {options.unit}",
     )
     check_volumes(path, mesh, labels, affine)
     return mesh
@@ -156,32 +156,6 @@ def check_coarser(
             f"of {edges[0]:.2f} mm; the error bars need a second mesh at least {_LEAST_RATIO} "
             "times coarser: give one, or leave coarse_file out."
         )
-
-
-def mesh_remarks(options: MeshTable) -> tuple[str, ...]:
-    """What the report of a built patient says about where its meshes come from.
-
-    Examples
-    --------
-    >>> mesh_remarks(MeshTable())
-    ()
-    >>> mesh_remarks(MeshTable(file="mine/head.msh"))[0]
-    'mesh: read from head.msh, RAS, mm'
-    """
-    if options.file is None:
-        return ()
-    how = f"{options.coordinates}, {options.unit}"
-    coarse = (
-        f"coarse mesh: made here from the images, {options.coarse_ratio:g} times coarser near the "
-        "tumour"
-        if options.coarse_file is None
-        else f"coarse mesh: read from {Path(options.coarse_file).name}, {how}"
-    )
-    return (
-        f"mesh: read from {Path(options.file).name}, {how}",
-        coarse,
-        "coarsest mesh: made here from the images",
-    )
 
 
 def _labels_of(contents: MeshContents, options: MeshTable, path: Path) -> NDArray[np.int64]:

@@ -339,6 +339,15 @@ class Twin:
             digest.update(b"evidence" + self.evidence.digest())
         return digest.hexdigest()
 
+    def mesh_origins(self) -> tuple[str, ...]:
+        """How each of the meshes was made, in sentences for reports."""
+        meshes = {
+            "mesh": self.mesh,
+            "coarse mesh": self.coarse_mesh,
+            "coarsest mesh": self.coarsest_mesh,
+        }
+        return tuple(f"{name}: {mesh.origin}" for name, mesh in meshes.items() if mesh.origin)
+
     def describe(self) -> str:
         """Return the patient in plain sentences."""
         lines = [

@@ -101,15 +101,23 @@ class ParametersTable(FileModel):
 class MeshTable(FileModel):
     """``[mesh]``: how fine the mesh is."""
 
-    cell_size: quantity("mm", example="1.95 mm", at_least=0.5, at_most=20.0) = Field(  # type: ignore[valid-type]
-        default=1.95, description="lattice cell around the tumour"
+    cell_size: quantity("mm", example="2.05 mm", at_least=0.5, at_most=20.0) = Field(  # type: ignore[valid-type]
+        default=2.05, description="lattice cell around the tumour"
     )
-    fine_margin: quantity("mm", example="25 mm", at_most=200.0) = Field(  # type: ignore[valid-type]
-        default=25.0, description="how far around the core the mesh is fine"
+    fine_margin: quantity("mm", example="20 mm", at_most=200.0) = Field(  # type: ignore[valid-type]
+        default=20.0, description="how far around the core the mesh is fine"
     )
     far_cell_size: quantity("mm", example="7.2 mm", at_least=0.5, at_most=50.0) | None = Field(  # type: ignore[valid-type]
         default=None,
         description="largest lattice cell far from the tumour; four times cell_size if absent",
+    )
+    thin_cell_size: quantity("mm", example="4 mm", at_least=0.5, at_most=50.0) | None = Field(  # type: ignore[valid-type]
+        default=None,
+        description="smallest cell for thin layers far from the tumour; twice cell_size if absent",
+    )
+    front_time: quantity("day", example="90 day", at_most=3650.0) = Field(  # type: ignore[valid-type]
+        default=0.0,
+        description="as far as the tumour's front comes in this time, cells are no wider than it",
     )
     coarse_ratio: float = Field(
         default=1.6,
@@ -138,12 +146,26 @@ class MeshTable(FileModel):
         """Largest lattice cell, [mm]."""
         return 4.0 * self.cell_size if self.far_cell_size is None else self.far_cell_size
 
+    @property
+    def thin_mm(self) -> float:
+        """Smallest lattice cell for thin layers far from the tumour, [mm]."""
+        return (
+            min(2.0 * self.cell_size, self.far_mm)
+            if self.thin_cell_size is None
+            else self.thin_cell_size
+        )
+
     @model_validator(mode="after")
     def _order(self) -> MeshTable:
         if not self.far_mm >= self.cell_size:
             raise InvalidInput(
                 f"far_cell_size ({self.far_mm:g} mm) must be at least cell_size "
                 f"({self.cell_size:g} mm)."
+            )
+        if not self.cell_size <= self.thin_mm <= self.far_mm:
+            raise InvalidInput(
+                f"thin_cell_size ({self.thin_mm:g} mm) must lie between cell_size "
+                f"({self.cell_size:g} mm) and the largest cells ({self.far_mm:g} mm)."
             )
         return self
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from twin.assemble import mesh_labels
 from twin.mesh_store import mesher_source
 from twin.meshing.gate import LIMITS, OWN_MESH_LIMITS, Limits, MeshRejected, Verdict, judge
 from twin.meshing.inspection import MeshInspection, inspect_mesh
 from twin.patient import Twin
 from twin.patient_file import MeshTable
+from twin.patient_meshes import mesh_labels
 from twin.storage import StorageFailed, cache_folder, sha256_of, write_atomically
 
 __all__ = ["QualityFound", "judge_twin", "require_good_meshes", "require_good_meshes_once"]

@@ -97,9 +97,9 @@ def subject_of_twin(
     notes : sequence of str
     """
     from solvers.element_diffusivity import element_diffusivity
-    from twin.assemble import mesh_labels
     from twin.meshing.surface_distance import surface_distances
     from twin.meshing.transmissibility import negative_transmissibility_share
+    from twin.patient_meshes import mesh_labels
 
     masks = [twin.structures[name].mask for name in ("enhancing", "necrosis")]
     labels = mesh_labels(twin.tissues, *masks)

@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from benchmarks.head import Setting, timed
 from benchmarks.table import Row
-from twin.assemble import mesh_labels
 from twin.meshing import (
     build_mesh_with_report,
     mesh_quality,
@@ -18,6 +17,7 @@ from twin.meshing import (
 )
 from twin.meshing.geometry import dihedral_extremes
 from twin.meshing.surface_distance import surface_distances
+from twin.patient_meshes import mesh_labels
 
 #: The promise; the very first time numba compiles as well.
 SECONDS, SECONDS_FIRST = 25.0, 60.0

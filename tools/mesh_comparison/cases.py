@@ -56,9 +56,9 @@ def _head() -> Case:
     from importlib.resources import as_file
 
     import twin
-    from twin.assemble import mesh_labels
     from twin.examples import data_file
     from twin.patient import MESH_LABELS
+    from twin.patient_meshes import mesh_labels
 
     with as_file(data_file("examples", "glioblastoma")) as folder:
         patient = twin.load(folder / "patient.toml")

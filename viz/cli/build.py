@@ -75,9 +75,9 @@ def _mesh_table(arguments: argparse.Namespace) -> MeshTable | None:
 
 def _with_picture(rejected: MeshRejected, folder: Path) -> Exception:
     """The same error with the path of a picture, drawn beside the folder that is not written."""
-    from twin.assemble import mesh_labels
     from twin.errors import InvalidInput
     from twin.patient import Twin
+    from twin.patient_meshes import mesh_labels
     from viz.rejected_mesh import draw_rejected
 
     patient = rejected.rejected
@@ -114,11 +114,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     options = mesh if mesh is not None else _read_table(arguments)
 
     def write_page(patient: Twin, found: QualityFound, folder: Path) -> None:
-        from twin.own_mesh import mesh_remarks
         from viz.quality_page import write_quality_page
         from viz.quality_subject import subject_of_twin
 
-        subject = subject_of_twin(patient, found, options, notes=mesh_remarks(options))
+        subject = subject_of_twin(patient, found, options, notes=patient.mesh_origins())
         write_quality_page(subject, folder / "quality.html", title="Quality of the mesh")
 
     try:
