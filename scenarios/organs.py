@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenarios.metrics import dose_to_hottest_volume, eqd2, mean_dose
+from scenarios.metrics import bed, dose_to_hottest_volume, mean_dose
+from solvers.dose_response import repair_between
 from twin.dose import dose_maps
 from twin.patient import Structure
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
     from twin.patient import Twin
+    from twin.radiotherapy import Radiotherapy
     from twin.regimen import Regimen
 
 __all__ = ["BRAIN_MINUS_TARGET", "CAVEAT", "HOTTEST_MM3", "OrganDose", "organ_doses", "organs_of"]
@@ -58,19 +60,31 @@ def organs_of(twin: Twin) -> dict[str, Structure]:
 def organ_doses(twin: Twin, regimen: Regimen) -> dict[str, OrganDose]:
     """EQD2 of every organ under a regimen and what was delivered before it.
 
-    Courses add up place by place, each converted with its own number of
-    fractions; time between courses is not credited.
+    Courses add up place by place, each converted with its own number of fractions, and with
+    incomplete repair between several of a day; time between courses is not credited.
     """
+    courses = (*twin.delivered.radiotherapy, *regimen.radiotherapy)
     maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
+    unrepaired = [_unrepaired(twin, course) for course in courses]
     result: dict[str, OrganDose] = {}
     for name, organ in organs_of(twin).items():
         alpha_beta = twin.parameters.value(str(organ.parameter))
         dose = np.zeros(int(organ.mask.sum()))
-        for course in maps:
-            dose += eqd2(course.total_gy[organ.mask], course.fractions, alpha_beta)
+        for course, factor in zip(maps, unrepaired, strict=True):
+            whole = bed(course.given_gy[organ.mask], course.given, alpha_beta / factor)
+            dose += whole / (1.0 + 2.0 / alpha_beta)
         everywhere = np.ones(dose.shape, bool)
         result[name] = OrganDose(
             mean_dose(dose, everywhere),
             dose_to_hottest_volume(dose, everywhere, twin.grid.voxel_mm3, HOTTEST_MM3),
         )
     return result
+
+
+def _unrepaired(twin: Twin, course: Radiotherapy) -> float:
+    """Mean factor of beta by damage that is not repaired between a course's fractions, [1]."""
+    if course.fractions_per_day == 1 and not course.missed:
+        return 1.0
+    hours = 24.0 * np.array(course.fraction_days(twin.calendar))
+    half_life = twin.parameters.value("repair_half_life_late")
+    return float(repair_between(hours - hours[0], half_life).mean())

@@ -37,6 +37,7 @@ def _parser(unit: str, *, whole: bool = False) -> BeforeValidator:
 _TEXT = WithJsonSchema({"type": "string"})
 Gray = Annotated[float, _parser("Gy"), _TEXT]
 Day = Annotated[float, _parser("day"), _TEXT]
+Hour = Annotated[float, _parser("h"), _TEXT]
 WholeDays = Annotated[int, _parser("day", whole=True), _TEXT]
 Millimetre = Annotated[float, _parser("mm"), _TEXT]
 DosePerSurface = Annotated[float, _parser("mg/m2"), _TEXT]
@@ -85,6 +86,15 @@ class RadiotherapyTable(_Table):
     planning_margin: Millimetre = _quantity("planning margin", "3 mm")
     weekdays_only: bool = Field(default=True, description="no fraction on Saturday or Sunday")
     boost: BoostTable | None = None
+    fractions_per_day: int = Field(default=1, ge=1, le=3, description="on a treatment day")
+    interval: Hour = _quantity("time between the fractions of a day", "6 h")
+    missed: list[int] = Field(
+        default_factory=list, description="numbers of fractions that are not given at their time"
+    )
+    compensation: Literal["append", "second fraction", "none"] = Field(
+        default="append",
+        description="missed fractions follow at the end, on the next days as second ones, or never",
+    )
 
     def course(self) -> Radiotherapy:
         """The course, checked."""
@@ -98,6 +108,10 @@ class RadiotherapyTable(_Table):
             boost_target=None if self.boost is None else self.boost.target,
             boost_total_dose_gy=None if self.boost is None else self.boost.total_dose,
             weekdays_only=self.weekdays_only,
+            fractions_per_day=self.fractions_per_day,
+            interval_h=self.interval,
+            missed=tuple(self.missed),
+            compensation=self.compensation,
         )
 
 

@@ -188,7 +188,7 @@ class _Block:
         self.mass = self.diffusion.mass
         self.work = [np.empty_like(self.viable) for _ in range(4)]
         self.surviving = np.ones_like(self.viable)
-        self._course = [-1] * BLOCK_WIDTH
+        self._last: list[tuple[object, ...]] = [()] * BLOCK_WIDTH
         self._fractions: dict[float, list[tuple[int, Fraction]]] = {}
         for column, treatment in enumerate(self.treatments):
             for fraction in treatment.schedule.fractions:
@@ -274,9 +274,11 @@ class _Block:
     def _apply(self, day: float) -> None:
         chosen = np.zeros(BLOCK_WIDTH, np.bool_)
         for column, fraction in self._fractions.get(day, ()):
-            if self._course[column] != fraction.course:
-                self.surviving[:, column] = self.treatments[column].surviving(fraction, VIABLE)[0]
-                self._course[column] = fraction.course
+            treatment = self.treatments[column]
+            kind = treatment.kind_of(fraction)
+            if self._last[column] != kind:
+                self.surviving[:, column] = treatment.surviving(fraction, VIABLE)[0]
+                self._last[column] = kind
             chosen[column] = True
         if chosen.any():
             block_survive(self.viable, self.dead, self.surviving, chosen)

@@ -273,7 +273,7 @@ class Prepared:
 
         Without a boost the dose of another prescription is the same map, scaled.
         """
-        key = replace(course, start_day=0.0, weekdays_only=True)
+        key = course.where_dose_goes()
         scale = 1.0
         if course.boost_target is None:
             scale, key = course.total_dose_gy, replace(key, total_dose_gy=1.0, fractions=1)

@@ -94,7 +94,7 @@ class Block:
         ]
         self._doses: dict[Radiotherapy, Tensor] = {}
         self._lost: dict[int, list[Tensor]] = {}
-        self._courses = [-1] * len(runs)
+        self._last: list[tuple[object, ...]] = [()] * len(runs)
         self._use_operators()
         if dtype == torch.float32:
             lives = self._placed(prepared.operators.lumped_mass(prepared.active_cells()) > 0)
@@ -300,9 +300,10 @@ class Block:
 
     def _irradiate(self, fractions: Mapping[int, Fraction]) -> None:
         for column, fraction in fractions.items():
-            if self._courses[column] != fraction.course:
-                self._courses[column] = fraction.course
-                for row, lost in self._lost_share(column, fraction.course).items():
+            kind = self.runs[column].treatment.kind_of(fraction)
+            if self._last[column] != kind:
+                self._last[column] = kind
+                for row, lost in self._lost_share(column, fraction).items():
                     nothing = torch.zeros_like(lost)
                     columns = self._lost.setdefault(row, [nothing] * len(self.runs))
                     columns[column] = lost
@@ -314,16 +315,23 @@ class Block:
             self.state[row] = self.state[row] - killed
             self.state[dead] = self.state[dead] + killed
 
-    def _lost_share(self, column: int, number: int) -> dict[int, Tensor]:
-        """Share of the cells of each row that one fraction of a course kills, shape (node,)."""
-        run = self.runs[column]
-        course = run.regimen.courses[number]
+    def _each(self, column: int, number: int) -> Tensor:
+        """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
+        course = self.runs[column].regimen.courses[number]
         if not isinstance(course, Radiotherapy):
             raise InvalidInput(f"Course {number} of the regimen is no radiotherapy.")
         if course not in self._doses:
             total = self._prepared.dose_at_nodes(course)
             self._doses[course] = self._placed(total / course.fractions)
-        dose = self._doses[course]
+        return self._doses[course]
+
+    def _lost_share(self, column: int, fraction: Fraction) -> dict[int, Tensor]:
+        """Share of the cells of each row that one fraction kills, shape (node,)."""
+        run = self.runs[column]
+        dose = self._each(column, fraction.course)
+        pairing = dose  # with what the damage of this fraction pairs, by beta
+        for course, share in run.treatment.unrepaired(fraction):
+            pairing = pairing + 2.0 * share * self._each(column, course)
         alpha = self._given.get("alpha", run.parameters.value("alpha"))
         ratio = self._given.get("alpha_beta", run.parameters.value("alpha_beta"))
         named = zip(self.model.parameters, run.values.tolist(), strict=True)
@@ -333,7 +341,7 @@ class Block:
             if float(torch.as_tensor(of_alpha).detach()) == 0.0:
                 found[row] = torch.zeros_like(dose)
                 continue
-            log = alpha * of_alpha * dose * (1.0 + dose / (ratio * (of_alpha / of_beta)))
+            log = alpha * of_alpha * dose * (1.0 + pairing / (ratio * (of_alpha / of_beta)))
             found[row] = 1.0 - torch.exp(-log)
         return found
 

@@ -206,9 +206,18 @@ class TrainingDomain:
             )
             return reasons
         course = regimen.radiotherapy[0]
+        if "transition_dose" in parameters:
+            reasons.append("no transition dose was trained")
         if course.boost_target is not None:
             reasons.append("no boost was trained")
-        for what in ("target", "ctv_margin_mm", "ptv_margin_mm", "weekdays_only"):
+        for what in (
+            "target",
+            "ctv_margin_mm",
+            "ptv_margin_mm",
+            "weekdays_only",
+            "fractions_per_day",
+            "missed",
+        ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:
                 reasons.append(f"the {what.replace('_', ' ')} is {mine}, trained was {theirs}")

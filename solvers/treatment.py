@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.dose_response import surviving_fraction, temozolomide
+from solvers.dose_response import log_surviving_fraction, temozolomide
 from solvers.prepared import Prepared
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
@@ -16,10 +17,17 @@ from twin.events import Fraction
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
 
-__all__ = ["NO_DRUG", "PULSE_DAY", "Treatment"]
+__all__ = ["NO_DRUG", "PULSE_DAY", "Treatment", "check_basis"]
+
+HOURS_PER_DAY = 24.0
+#: Bases of a radiosensitivity with which the growth equation may be used.
+IMAGE_BASES = ("image", "calibrated")
 
 #: Below this mean kill rate [1/day] a step counts as without a drug.
 NO_DRUG = 1e-7
+#: Damage of earlier fractions that pairs with a later one counts from this share on: a daily
+#: course with repair half-lives of two hours has none.
+UNREPAIRED = 1e-3
 #: A drug's pulse is followed in parts of this length [day]; temozolomide's half-life is 0.09.
 PULSE_DAY = 0.125
 
@@ -31,7 +39,11 @@ class Treatment:
         twin = prepared.twin
         self.schedule = regimen.schedule(twin.calendar)
         self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
-        self._surviving: dict[tuple[int, tuple[float, float]], NDArray[np.float64]] = {}
+        self._surviving: dict[Any, NDArray[np.float64]] = {}
+        if self.schedule.fractions:
+            check_basis(parameters)
+        self._unrepaired = self._repair()
+        self._transition = parameters.value_or("transition_dose", np.inf)
         self._drug = self.schedule.drug_doses
         self._kill = parameters.value("temozolomide_kill") if self._drug else 0.0
         self._kinetics = temozolomide(parameters, twin.body_surface_m2) if self._drug else None
@@ -49,24 +61,77 @@ class Treatment:
         """
         return {row: self._share(fraction, factors) for row, factors in sensitivities.items()}
 
+    def kind_of(self, fraction: Fraction) -> tuple[Any, ...]:
+        """What the survival of a fraction depends on: its course, and what is unrepaired."""
+        return fraction.course, self._unrepaired[fraction]
+
     def _share(self, fraction: Fraction, factors: tuple[float, float]) -> NDArray[np.float64]:
-        key = (fraction.course, factors)
+        unrepaired = self._unrepaired[fraction]
+        key = (*self.kind_of(fraction), factors)
         if key not in self._surviving:
-            course = self._regimen.courses[fraction.course]
-            if not isinstance(course, Radiotherapy):
-                raise InvalidInput(f"Course {fraction.course} of the regimen is no radiotherapy.")
             of_alpha, of_beta = factors
             alpha, ratio = self._parameters.value("alpha"), self._parameters.value("alpha_beta")
-            dose = self._prepared.dose_at_nodes(course)
+            dose = self._each(fraction.course)
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
-                self._surviving[key] = surviving_fraction(
-                    dose / course.fractions,
-                    alpha=alpha * of_alpha,
-                    alpha_beta=ratio * (of_alpha / of_beta),
+                ratio *= of_alpha / of_beta
+                log = log_surviving_fraction(
+                    dose, alpha=alpha * of_alpha, alpha_beta=ratio, transition_dose=self._transition
                 )
+                for course, share in unrepaired:  # 2 beta d_j sum_i d_i exp(-mu (t_j - t_i))
+                    log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._each(course)
+                self._surviving[key] = np.exp(log)
         return self._surviving[key]
+
+    def _each(self, number: int) -> NDArray[np.float64]:
+        """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
+        course = self._regimen.courses[number]
+        if not isinstance(course, Radiotherapy):
+            raise InvalidInput(f"Course {number} of the regimen is no radiotherapy.")
+        return self._prepared.dose_at_nodes(course) / course.fractions
+
+    def _repair(self) -> dict[Fraction, tuple[tuple[int, float], ...]]:
+        """What is left unrepaired at each fraction: sum of exp(-mu gap) by earlier course.
+
+        Only what is above `UNREPAIRED`, in steps of a millionth so that equal gaps are equal.
+        """
+        half_life = self._parameters.value_or("repair_half_life", 0.0) / HOURS_PER_DAY
+        found: dict[Fraction, tuple[tuple[int, float], ...]] = {}
+        left: dict[int, float] = {}
+        before = 0.0
+        for fraction in self.schedule.fractions:
+            decay = 0.5 ** ((fraction.day - before) / half_life) if half_life > 0.0 else 0.0
+            left = {course: share * decay for course, share in left.items()}
+            found[fraction] = tuple(
+                (course, round(share, 6)) for course, share in left.items() if share > UNREPAIRED
+            )
+            left[fraction.course] = left.get(fraction.course, 0.0) + 1.0
+            before = fraction.day
+        return found
+
+    def unrepaired(self, fraction: Fraction) -> tuple[tuple[int, float], ...]:
+        """By earlier course, how many of its fractions' damage is left: sum of exp(-mu gap)."""
+        return self._unrepaired[fraction]
+
+    def require_linear_quadratic(self, what: str, *, independent: bool = False) -> None:
+        """Refuse what `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            A transition dose; with `independent`, fractions within hours of each other as well.
+        """
+        if np.isfinite(self._transition):
+            raise InvalidInput(
+                f"{what} knows no transition dose, but the parameters have one of "
+                f"{self._transition:g} Gy; use the finite-element solver."
+            )
+        if independent and any(self._unrepaired.values()):
+            raise InvalidInput(
+                f"{what} knows no incomplete repair, but this treatment has fractions within hours "
+                "of each other; use a solver instead, or a fraction a day."
+            )
 
     def mean_kill(self, times: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean kill rate of the drug between successive times, [1/day], shape (time - 1,).
@@ -101,5 +166,28 @@ class Treatment:
         """Physical dose of all courses together at the nodes, [Gy], shape (node,)."""
         total = np.zeros(len(self._prepared.twin.mesh.points))
         for course in self._regimen.radiotherapy:
-            total = total + self._prepared.dose_at_nodes(course)
+            part = course.fractions_given / course.fractions
+            total = total + part * self._prepared.dose_at_nodes(course)
         return total
+
+
+def check_basis(parameters: ParameterSet) -> None:
+    """Refuse a radiosensitivity that does not belong into the equation with growth.
+
+    Images show the net of kill and of growth between fractions. A radiosensitivity fitted to
+    them with the equation's own growth is a tenth of one from cure rates or colony counts, so
+    one in place of the other is wrong by that factor in every fraction.
+
+    Raises
+    ------
+    InvalidInput
+        `alpha` states another basis than images.
+    """
+    basis = parameters["alpha"].basis
+    if basis not in IMAGE_BASES:
+        value = parameters.value("alpha")
+        raise InvalidInput(
+            f"alpha is {value:g} 1/Gy on the basis of {basis}, but the equation with growth takes "
+            'one fitted to images (basis = "image"), about a tenth of those from cure rates or '
+            "colonies: give such a one, or leave alpha to the parameter set."
+        )

@@ -7,6 +7,7 @@ from twin.errors import InvalidInput
 from twin.parameters import LogNormal, ParameterSet, load_parameter_set, parameter_set_names
 
 ENTRY = {
+    "basis": "image",
     "value": 0.1,
     "unit": "1/Gy",
     "low": 0.0,

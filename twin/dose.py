@@ -44,19 +44,27 @@ class DoseMap:
     total_gy : ndarray, [Gy], shape of the twin's grid
         Dose of all fractions together, float32.
     fractions : int
-        Equal fractions in which it is given.
+        Equal fractions in which it is prescribed.
+    given : int
+        Those that are given: fewer where missed ones are not made up for.
     target : ndarray of bool, shape of the twin's grid
         Planning target volume.
     """
 
     total_gy: NDArray[np.float32]
     fractions: int
+    given: int
     target: NDArray[np.bool_]
 
     @property
     def per_fraction_gy(self) -> NDArray[np.float32]:
         """Dose of one fraction, [Gy], shape of the twin's grid."""
         return self.total_gy / np.float32(self.fractions)
+
+    @property
+    def given_gy(self) -> NDArray[np.float32]:
+        """Dose of the fractions that are given, [Gy], shape of the twin's grid."""
+        return self.per_fraction_gy * np.float32(self.given)
 
     @property
     def d50_gy(self) -> float:
@@ -141,7 +149,7 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
         extra, boosted = _remembered((anatomy, name), boost)
         missing = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
         total = total + np.float32(missing) * extra
-    return DoseMap(total, radiotherapy.fractions, target)
+    return DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
 
 
 def dose_maps(twin: Twin, regimen: Regimen) -> list[DoseMap]:

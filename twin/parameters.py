@@ -31,6 +31,8 @@ _EVIDENCE = {
     "C": "animals or in vitro",
     "D": "assumed",
 }
+#: What a radiosensitivity may rest on; each gives another size.
+BASES = ("image", "tumour control", "in vitro", "survival", "calibrated")
 _KEYS = ("value", "unit", "low", "high", "prior", "source", "basis", "evidence", "note")
 
 
@@ -198,6 +200,11 @@ class Parameter:
                 f"{label} has no usable source ({self.source!r}); begin it with "
                 "'doi:', 'calibrated:' or 'assumed:' and say which."
             )
+        if self.name == "alpha" and self.basis not in BASES:
+            raise InvalidInput(
+                f"{label} has the basis {self.basis!r}; say what it rests on, one of "
+                f"{', '.join(BASES)}: their sizes differ by ten."
+            )
         if self.evidence not in _EVIDENCE:
             raise InvalidInput(
                 f"{label}: evidence is {self.evidence!r}; it must be one of "
@@ -275,6 +282,14 @@ class ParameterSet(Mapping[str, Parameter]):
     def value(self, name: str) -> float:
         """Value of one parameter in its own unit."""
         return self[name].value
+
+    def value_or(self, name: str, otherwise: float) -> float:
+        """Value of a parameter in its own unit, or another one where the set has none."""
+        return self[name].value if name in self else otherwise
+
+    def with_entry(self, name: str, **fields: Any) -> ParameterSet:
+        """Return a set with fields of one entry changed, such as its value, basis and source."""
+        return ParameterSet(self._name, {**self._entries, name: replace(self[name], **fields)})
 
     def replace(self, **values: float) -> ParameterSet:
         """Return a set with some values changed, each checked against its range."""

@@ -86,16 +86,30 @@ class ParametersTable(FileModel):
             units = {name: base[name].unit for name in self.model_extra or {}}
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None
-        changes = {
-            name: parse_quantity(
-                (self.model_extra or {})[name], unit, where=f"{place}, {name}", at_least=None
-            )
-            for name, unit in units.items()
-        }
         try:
-            return base.replace(**changes)
+            for name, unit in units.items():
+                base = base.with_entry(
+                    name, **_changes((self.model_extra or {})[name], unit, f"{place}, {name}")
+                )
+            return base
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None
+
+
+def _changes(written: Any, unit: str, where: str) -> dict[str, Any]:
+    """Fields of a parameter that a patient file changes: its value alone, or a table of them."""
+    fields = dict(written) if isinstance(written, dict) else {"value": written}
+    if "value" not in fields:
+        raise InvalidInput(f'{where} has no value; write {{ value = "...", source = "..." }}.')
+    known = ("value", "basis", "source", "evidence", "note")
+    for key in fields:
+        if key not in known:
+            raise InvalidInput(f"{where} has an unknown key {key!r}; there are {', '.join(known)}.")
+    value = parse_quantity(fields.pop("value"), unit, where=where, at_least=None)
+    for key, text in fields.items():
+        if not isinstance(text, str):
+            raise InvalidInput(f"{where}, {key} is {text!r}; write it as text.")
+    return {"value": value, **fields}
 
 
 class MeshTable(FileModel):

@@ -102,6 +102,7 @@ class DifferentiableRun:
         self.model = compose(twin.model) if model is None else model
         self.prepared = prepare(twin)
         self.treatment = Treatment(self.prepared, regimen, twin.parameters)
+        self.treatment.require_linear_quadratic("The gradient", independent=True)
         wanted = checked_times(times, what="Output times")
         fields = checked_times(fields_at, what="Field times")
         for days in (wanted, fields):
