@@ -6,19 +6,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenarios.metrics import bed, dose_to_hottest_volume, mean_dose
-from solvers.dose_response import repair_between
+from solvers.dose_response import proton_rbe, repair_between
 from twin.dose import dose_maps
 from twin.patient import Structure
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
+    from twin.dose import DoseMap
     from twin.patient import Twin
     from twin.radiotherapy import Radiotherapy
     from twin.regimen import Regimen
 
-__all__ = ["BRAIN_MINUS_TARGET", "CAVEAT", "HOTTEST_MM3", "OrganDose", "organ_doses", "organs_of"]
+__all__ = [
+    "BRAIN_MINUS_TARGET",
+    "CAVEAT",
+    "HOTTEST_MM3",
+    "OrganDose",
+    "organ_doses",
+    "organ_eqd2",
+    "organs_of",
+]
 
 BRAIN_MINUS_TARGET = "brain_minus_target"
 HOTTEST_MM3 = 30.0
@@ -57,8 +67,8 @@ def organs_of(twin: Twin) -> dict[str, Structure]:
     return found
 
 
-def organ_doses(twin: Twin, regimen: Regimen) -> dict[str, OrganDose]:
-    """EQD2 of every organ under a regimen and what was delivered before it.
+def organ_eqd2(twin: Twin, regimen: Regimen) -> dict[str, NDArray[np.float64]]:
+    """EQD2 in every voxel of every organ, of a regimen and what was delivered before it, [Gy].
 
     Courses add up place by place, each converted with its own number of fractions, and with
     incomplete repair between several of a day; time between courses is not credited.
@@ -66,13 +76,22 @@ def organ_doses(twin: Twin, regimen: Regimen) -> dict[str, OrganDose]:
     courses = (*twin.delivered.radiotherapy, *regimen.radiotherapy)
     maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
     unrepaired = [_unrepaired(twin, course) for course in courses]
-    result: dict[str, OrganDose] = {}
+    result: dict[str, NDArray[np.float64]] = {}
     for name, organ in organs_of(twin).items():
         alpha_beta = twin.parameters.value(str(organ.parameter))
         dose = np.zeros(int(organ.mask.sum()))
         for course, factor in zip(maps, unrepaired, strict=True):
-            whole = bed(course.given_gy[organ.mask], course.given, alpha_beta / factor)
+            dose_gy = _photon_dose(course, organ.mask, alpha_beta)
+            whole = bed(dose_gy, course.given, alpha_beta / factor)
             dose += whole / (1.0 + 2.0 / alpha_beta)
+        result[name] = dose
+    return result
+
+
+def organ_doses(twin: Twin, regimen: Regimen) -> dict[str, OrganDose]:
+    """EQD2 of every organ under a regimen and what was delivered before it, as `organ_eqd2`."""
+    result: dict[str, OrganDose] = {}
+    for name, dose in organ_eqd2(twin, regimen).items():
         everywhere = np.ones(dose.shape, bool)
         result[name] = OrganDose(
             mean_dose(dose, everywhere),
@@ -88,3 +107,14 @@ def _unrepaired(twin: Twin, course: Radiotherapy) -> float:
     hours = 24.0 * np.array(course.fraction_days(twin.calendar))
     half_life = twin.parameters.value("repair_half_life_late")
     return float(repair_between(hours - hours[0], half_life).mean())
+
+
+def _photon_dose(
+    course: DoseMap, mask: NDArray[np.bool_], alpha_beta: float
+) -> NDArray[np.floating]:
+    """Dose of all given fractions in a mask, [Gy] of photons with the same effect."""
+    given: NDArray[np.floating] = course.given_gy[mask]
+    if course.rbe_model is None or course.let_kev_um is None:
+        return given
+    each, let = course.per_fraction_gy[mask], course.let_kev_um[mask]
+    return given * proton_rbe(each, let, alpha_beta=alpha_beta, model=course.rbe_model)  # type: ignore[arg-type]

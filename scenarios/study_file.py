@@ -86,6 +86,9 @@ class RadiotherapyTable(_Table):
     planning_margin: Millimetre = _quantity("planning margin", "3 mm")
     weekdays_only: bool = Field(default=True, description="no fraction on Saturday or Sunday")
     boost: BoostTable | None = None
+    dose: str | None = Field(
+        default=None, description="name of a planned dose in patient.toml, scaled to total_dose"
+    )
     fractions_per_day: int = Field(default=1, ge=1, le=3, description="on a treatment day")
     interval: Hour = _quantity("time between the fractions of a day", "6 h")
     missed: list[int] = Field(
@@ -108,6 +111,7 @@ class RadiotherapyTable(_Table):
             boost_target=None if self.boost is None else self.boost.target,
             boost_total_dose_gy=None if self.boost is None else self.boost.total_dose,
             weekdays_only=self.weekdays_only,
+            dose=self.dose,
             fractions_per_day=self.fractions_per_day,
             interval_h=self.interval,
             missed=tuple(self.missed),

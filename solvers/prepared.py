@@ -283,6 +283,20 @@ class Prepared:
 
         return scale * self._remember(("dose", key), make)
 
+    def let_at_nodes(self, course: Radiotherapy) -> NDArray[np.float64] | None:
+        """Linear energy transfer of a course at the nodes, [keV/um], shape (node,).
+
+        None where its effectiveness does not vary.
+        """
+        plan = None if course.dose is None else self.twin.doses.get(course.dose)
+        if plan is None or plan.variable is None or plan.let_kev_um is None:
+            return None
+        let = plan.let_kev_um
+        found: NDArray[np.float64] = self._remember(
+            ("let", course.dose), lambda: np.maximum(at_nodes(self.twin, let), 0.0)
+        )
+        return found
+
 
 def _identity(twin: Twin) -> Hashable:
     """What a `Prepared` depends on, by identity: cheap, and its own reference keeps it alive."""
@@ -291,7 +305,8 @@ def _identity(twin: Twin) -> Hashable:
         (name, id(part)) for name, part in sorted((twin.tissue_probabilities or {}).items())
     )
     fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
-    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, id(twin.evidence)
+    doses = tuple((name, id(dose)) for name, dose in sorted(twin.doses.items()))
+    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, id(twin.evidence), doses
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()

@@ -217,6 +217,7 @@ class TrainingDomain:
             "weekdays_only",
             "fractions_per_day",
             "missed",
+            "dose",
         ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.dose_response import log_surviving_fraction, temozolomide
+from solvers.dose_response import log_surviving_fraction, proton_factors, temozolomide
 from solvers.prepared import Prepared
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
@@ -75,14 +75,38 @@ class Treatment:
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
-                ratio *= of_alpha / of_beta
-                log = log_surviving_fraction(
-                    dose, alpha=alpha * of_alpha, alpha_beta=ratio, transition_dose=self._transition
+                log = self._log_survival(
+                    fraction.course, dose, alpha * of_alpha, ratio, of_alpha / of_beta
                 )
+                ratio *= of_alpha / of_beta
                 for course, share in unrepaired:  # 2 beta d_j sum_i d_i exp(-mu (t_j - t_i))
                     log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._each(course)
                 self._surviving[key] = np.exp(log)
         return self._surviving[key]
+
+    def _log_survival(
+        self,
+        number: int,
+        dose: NDArray[np.float64],
+        alpha: float,
+        ratio: float,
+        of_ratio: float,
+    ) -> NDArray[np.float64]:
+        """Logarithm of what survives a fraction alone, at the nodes, shape (node,).
+
+        A proton's alpha is R times and its beta r squared times that of photons, by the linear
+        energy transfer of the place and the alpha/beta of the cells (McNamara 2015,
+        Wedenberg 2013).
+        """
+        course = self._regimen.courses[number]
+        let = self._prepared.let_at_nodes(course) if isinstance(course, Radiotherapy) else None
+        if let is None:
+            return log_surviving_fraction(
+                dose, alpha=alpha, alpha_beta=ratio * of_ratio, transition_dose=self._transition
+            )
+        model = self._prepared.twin.doses[course.dose].variable  # type: ignore[union-attr,index]
+        of_alpha, root = proton_factors(let, ratio, model)  # type: ignore[arg-type]
+        return -alpha * dose * (of_alpha + root**2 * dose / (ratio * of_ratio))
 
     def _each(self, number: int) -> NDArray[np.float64]:
         """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
@@ -126,6 +150,13 @@ class Treatment:
             raise InvalidInput(
                 f"{what} knows no transition dose, but the parameters have one of "
                 f"{self._transition:g} Gy; use the finite-element solver."
+            )
+        if any(
+            self._prepared.let_at_nodes(course) is not None for course in self._regimen.radiotherapy
+        ):
+            raise InvalidInput(
+                f"{what} knows no effectiveness by LET; use the finite-element solver, or a "
+                "constant rbe."
             )
         if independent and any(self._unrepaired.values()):
             raise InvalidInput(

@@ -12,9 +12,10 @@ from twin.patient import Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, read_patient_file
 from twin.patient_images import PatientVoxels, read_voxels
 from twin.patient_meshes import patient_meshes
+from twin.planned_dose import read_planned_dose
 from twin.protocol import Progress
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "structures_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -58,7 +59,7 @@ def assemble(
         grid=voxels.grid,
         tissues=voxels.tissues,
         image=voxels.image,
-        structures=_structures(content, voxels),
+        structures=structures_of(content, voxels),
         parameters=parameters,
         calendar=content.calendar,
         body_surface_m2=content.patient.body_surface,
@@ -67,10 +68,21 @@ def assemble(
         tissue_probabilities=voxels.probabilities,
         tensor=voxels.tensor,
         evidence=voxels.evidence,
+        doses={
+            name: read_planned_dose(
+                table,
+                path.parent,
+                voxels.grid.shape,
+                voxels.grid.affine,
+                where=f"{where}: doses, {name}",
+            )
+            for name, table in content.doses.items()
+        },
     )
 
 
-def _structures(content: PatientFile, voxels: PatientVoxels) -> dict[str, Structure]:
+def structures_of(content: PatientFile, voxels: PatientVoxels) -> dict[str, Structure]:
+    """The tumour's parts, cavities, the brain and the organs at risk, by name."""
     image = "segmentation of the reference visit"
     structures = {
         name: Structure(mask, "tumour", source=image) for name, mask in voxels.tumour.items()

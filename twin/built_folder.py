@@ -22,6 +22,7 @@ from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, Twin
 from twin.patient_meshes import mesh_labels
+from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.start_evidence import StartEvidence
 from twin.storage import sha256_of, storage_errors, write_atomically
@@ -129,6 +130,8 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         arrays |= {f"start_{name}": values for name, values in twin.evidence.arrays.items()}
     for name, values in (twin.tissue_probabilities or {}).items():
         arrays[f"probability_{name}"] = values
+    for number, dose in enumerate(twin.doses.values()):
+        arrays |= dose.arrays(f"dose_{number}")
     for number, structure in enumerate(twin.structures.values()):
         arrays[f"structure_{number}"] = np.packbits(structure.mask)
     write_atomically(folder / "voxels.npz", lambda path: np.savez_compressed(path, **arrays))
@@ -170,6 +173,7 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
             }
             for name, structure in twin.structures.items()
         ],
+        "doses": [{"name": name, **dose.record()} for name, dose in twin.doses.items()],
         "parameters": twin.parameters.as_dict(),
     }
     _write_text(folder / "twin.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -243,6 +247,12 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
             for name in arrays.files
             if name.startswith("start_")
         }
+        doses = {
+            entry["name"]: PlannedDose.of(
+                f"dose_{number}", arrays, {key: entry[key] for key in entry if key != "name"}
+            )
+            for number, entry in enumerate(record.get("doses", []))
+        }
         grid = Grid(shape, arrays["affine"])  # type: ignore[arg-type]
     return Twin(
         name=record["name"],
@@ -261,4 +271,5 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         tissue_probabilities=maps or None,
         tensor=tensor,
         evidence=StartEvidence.from_arrays(start),
+        doses=doses,
     )

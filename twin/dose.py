@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from twin.courses import Radiotherapy
-from twin.errors import NotConverged
+from twin.errors import InvalidInput, NotConverged
 from twin.targets import distance_to, planning_target, structure_mask
 
 if TYPE_CHECKING:
@@ -48,13 +48,19 @@ class DoseMap:
     given : int
         Those that are given: fewer where missed ones are not made up for.
     target : ndarray of bool, shape of the twin's grid
-        Planning target volume.
+        Planning target volume; of a plan's dose the target itself.
+    rbe_model : {"mcnamara", "wedenberg"} or None
+        How the effectiveness of a proton dose follows from `let_kev_um`; None where the dose
+        is one of photons, or has a constant effectiveness in it.
+    let_kev_um : ndarray or None, [keV/um], shape of the twin's grid
     """
 
     total_gy: NDArray[np.float32]
     fractions: int
     given: int
     target: NDArray[np.bool_]
+    rbe_model: str | None = None
+    let_kev_um: NDArray[np.float32] | None = None
 
     @property
     def per_fraction_gy(self) -> NDArray[np.float32]:
@@ -130,6 +136,8 @@ def _remembered(key: tuple[str, ...], make: Callable[[], _Shape]) -> _Shape:
 
 
 def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
+    if radiotherapy.dose is not None:
+        return _planned(twin, radiotherapy, radiotherapy.dose)
     spacing = twin.grid.spacing_mm
 
     def main() -> _Shape:
@@ -150,6 +158,33 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
         missing = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
         total = total + np.float32(missing) * extra
     return DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
+
+
+def _planned(twin: Twin, radiotherapy: Radiotherapy, name: str) -> DoseMap:
+    """The dose of a plan, scaled to the prescription; the target has to lie in its grid."""
+    if name not in twin.doses:
+        known = ", ".join(sorted(twin.doses)) or "none"
+        raise InvalidInput(
+            f"The patient has no planned dose {name!r}; it has {known}: add "
+            f"[doses.{name}] to patient.toml."
+        )
+    plan = twin.doses[name]
+    target = structure_mask(twin, radiotherapy.target)
+    share = float(plan.covered[target].mean()) if target.any() else 0.0
+    if share < 1.0:
+        raise InvalidInput(
+            f"The planned dose {name!r} covers {100 * share:.1f} % of the target "
+            f"{radiotherapy.target!r}; export a grid that covers all of it."
+        )
+    total = np.float32(radiotherapy.total_dose_gy) * plan.relative
+    return DoseMap(
+        total,
+        radiotherapy.fractions,
+        radiotherapy.fractions_given,
+        target,
+        plan.variable,
+        plan.let_kev_um,
+    )
 
 
 def dose_maps(twin: Twin, regimen: Regimen) -> list[DoseMap]:

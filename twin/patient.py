@@ -20,6 +20,7 @@ from twin.errors import GeometryMismatch, InvalidInput
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
+from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.start_evidence import StartEvidence
 from twin.tissue_probabilities import check_probabilities
@@ -173,6 +174,8 @@ class Twin:
         no direction is known. In the tumour it is what is to be used, not what was measured.
     evidence : StartEvidence or None
         What the images leave open of day 0: the spread of several segmentations, a density.
+    doses : mapping of str to PlannedDose
+        Of treatment plans, for courses of radiotherapy that name one.
 
     Raises
     ------
@@ -198,6 +201,7 @@ class Twin:
     tissue_probabilities: Mapping[str, NDArray[np.float32]] | None = None
     tensor: NDArray[np.float32] | None = None
     evidence: StartEvidence | None = None
+    doses: Mapping[str, PlannedDose] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -220,6 +224,9 @@ class Twin:
         self._check_migration()
         if self.evidence is not None:
             self.evidence.check_shape(self.grid.shape)
+        for name, dose in self.doses.items():
+            self._check_shape(dose.relative.shape, f"dose {name!r}")
+        object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
         for mesh, what in (
             (self.mesh, "mesh"),
             (self.coarse_mesh, "coarse mesh"),
@@ -337,6 +344,8 @@ class Twin:
             digest.update(b"tensor" + _digest(self.tensor))
         if self.evidence is not None:
             digest.update(b"evidence" + self.evidence.digest())
+        for name, dose in sorted(self.doses.items()):
+            digest.update(f"dose {name}".encode() + dose.digest())
         return digest.hexdigest()
 
     def mesh_origins(self) -> tuple[str, ...]:

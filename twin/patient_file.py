@@ -20,6 +20,7 @@ from twin.patient_tables import (
     VisitTable,
     all_different,
 )
+from twin.planned_dose import PlannedDoseTable
 from twin.regimen import Regimen
 from twin.toml_file import Date, FileModel, check, quantity, read_toml
 from twin.units import parse_quantity
@@ -284,6 +285,9 @@ class PatientFile(FileModel):
     model: ModelTable = ModelTable()
     mesh: MeshTable = MeshTable()
     history: HistoryTable = HistoryTable()
+    doses: dict[str, PlannedDoseTable] = Field(
+        default={}, description="doses of treatment plans, by a name for the study"
+    )
 
     @model_validator(mode="after")
     def _one_reference(self) -> PatientFile:

@@ -57,6 +57,9 @@ class Radiotherapy:
         1 to 3 on every treatment day.
     interval_h : float, [h]
         Between the fractions of one day.
+    dose : str or None
+        Name of a planned dose of the patient, whose prescription is scaled to `total_dose_gy`;
+        None for the geometric dose about the target.
     missed : tuple of int
         Numbers, from 1, of planned fractions that are not given at their time.
     compensation : {"append", "second fraction", "none"}
@@ -77,6 +80,7 @@ class Radiotherapy:
     interval_h: float = 6.0
     missed: tuple[int, ...] = ()
     compensation: Compensation = "append"
+    dose: str | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -99,6 +103,10 @@ class Radiotherapy:
                 "Gy",
             )
 
+        if self.dose is not None and self.boost_target is not None:
+            raise InvalidInput(
+                f"The dose {self.dose!r} of a plan has its boost in it; leave the boost out."
+            )
         self._check_timing()
 
     def _check_timing(self) -> None:
@@ -205,10 +213,15 @@ class Radiotherapy:
         text = (
             f"Radiotherapy: {self.total_dose_gy:g} Gy in {self.fractions} fractions of "
             f"{self.dose_per_fraction_gy:.3g} Gy, {when} from {calendar.text(days[0])} (day "
-            f"{days[0]:g}) to {calendar.text(days[-1])} (day {days[-1]:g}), to "
-            f"{self.target.upper()} + {self.ctv_margin_mm:g} mm (CTV) + {self.ptv_margin_mm:g} mm "
-            "(PTV)"
+            f"{days[0]:g}) to {calendar.text(days[-1])} (day {days[-1]:g}), "
         )
+        if self.dose is not None:
+            text += f"by the planned dose {self.dose!r}"
+        else:
+            text += (
+                f"to {self.target.upper()} + {self.ctv_margin_mm:g} mm (CTV) + "
+                f"{self.ptv_margin_mm:g} mm (PTV)"
+            )
         if self.boost_target is not None:
             text += (
                 f", with a simultaneous boost of the {self.boost_target} tumour to "

@@ -134,6 +134,7 @@ def patient_text(
         "",
         "[parameters]",
         'set = "glioblastoma"                  # TODO check that it fits',
+        *_doses(done),
         *_plans(done),
     ]
     return "\n".join(lines) + "\n", tuple(missing)
@@ -231,6 +232,31 @@ def _structures(done: Converted) -> list[str]:
         lines.append(f"{name} = {{ label = {number}{known} }}{remark}")
     for name, reason in done.organs.left_out.items():
         lines.append(f"# {name} is not in it: {reason}")
+    return lines
+
+
+def _doses(done: Converted) -> list[str]:
+    """A table for each dose; it is ready to be used where the plans agree on a prescription."""
+    given = {
+        plan.prescriptions[0].dose_gy
+        for _, plan in done.plans
+        if plan.prescriptions and plan.prescriptions[0].dose_gy
+    }
+    known = next(iter(given)) if len(given) == 1 else None
+    mark = "" if known is not None else "# "
+    prescribed = "?" if known is None else f"{known:g}"
+    lines: list[str] = []
+    for n, one in enumerate(_by_role(done, "dose"), start=1):
+        name = "plan" if n == 1 else f"plan_{n}"
+        kind = "biological" if one.what.startswith("effective") else "physical"
+        lines += [
+            "",
+            f'# A study uses it by dose = "{name}" in [[scenario.radiotherapy]].',
+            f"{mark}[doses.{name}]",
+            f'{mark}file = "{one.file}"',
+            f'{mark}prescribed = "{prescribed} Gy"                # TODO check',
+            f'{mark}kind = "{kind}"',
+        ]
     return lines
 
 

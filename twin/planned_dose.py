@@ -1,0 +1,232 @@
+"""The dose of a treatment plan on a patient's grid, and what it is worth in photons."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from twin.dose_resampling import ResampledDose, resample_dose
+from twin.errors import InvalidInput
+from twin.image_files import read_image
+from twin.images import Image
+from twin.radiotherapy import MAX_FRACTION_GY, MAX_PRESCRIPTION_GY
+from twin.toml_file import FileModel, quantity
+
+__all__ = ["VARIABLE_RBE", "PlannedDose", "PlannedDoseTable", "read_planned_dose"]
+
+#: Models of a proton's effectiveness that need the linear energy transfer of each place.
+VARIABLE_RBE = ("mcnamara", "wedenberg")
+#: A voxel counts as covered by the dose grid from this share on.
+_COVERED = 0.99
+
+
+class PlannedDoseTable(FileModel):
+    """``[doses.NAME]``: the dose of a treatment plan, as a file."""
+
+    file: str | tuple[str, ...] = Field(
+        description="RTDOSE, NIfTI or NRRD; several are the beams of one plan and are added"
+    )
+    prescribed: quantity("Gy", example="60 Gy", at_most=MAX_PRESCRIPTION_GY) = Field(  # type: ignore[valid-type]
+        description="prescription that the files belong to; another one scales them"
+    )
+    per: Literal["course", "fraction"] = Field(
+        default="course", description="whether the files hold all fractions or one"
+    )
+    fractions: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="number of fractions that the plan was made for"
+    )
+    kind: Literal["physical", "biological"] = Field(
+        default="physical", description="biological: an effectiveness is in it already"
+    )
+    rbe: float | Literal["mcnamara", "wedenberg"] = Field(
+        default=1.0, description="effectiveness of a physical dose; protons 1.1, or a model by LET"
+    )
+    let: str | None = Field(
+        default=None, description="dose-averaged LET in keV/um, for a model by LET"
+    )
+    unit: Literal["Gy", "cGy"] = Field(default="Gy", description="of NIfTI and NRRD files")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files, one or several."""
+        return (self.file,) if isinstance(self.file, str) else self.file
+
+    @model_validator(mode="after")
+    def _fits(self) -> PlannedDoseTable:
+        if not self.files:
+            raise InvalidInput("file is an empty list; name the files of the plan.")
+        if self.per == "fraction" and self.fractions is None:
+            raise InvalidInput(
+                'per = "fraction" needs fractions, the number the plan was made for.'
+            )
+        if self.kind == "biological" and self.rbe != 1.0:
+            raise InvalidInput(
+                f"the dose is biological, so its effectiveness ({self.rbe}) is in it already; "
+                'rbe out, or write kind = "physical".'
+            )
+        if isinstance(self.rbe, float) and not 0.5 <= self.rbe <= 6.0:
+            raise InvalidInput(f"rbe is {self.rbe:g}; it must lie between 0.5 and 6.")
+        if (self.rbe in VARIABLE_RBE) != (self.let is not None):
+            raise InvalidInput(
+                f"{' and '.join(VARIABLE_RBE)} need let, the file of the linear energy transfer, "
+                "and nothing else takes it."
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedDose:
+    """A plan's dose relative to its prescription.
+
+    Parameters
+    ----------
+    relative : ndarray of float32, [1], shape of the twin's grid
+        Dose by the prescription, with a constant effectiveness in it; 0 beyond the dose's grid.
+    covered : ndarray of bool, shape of the twin's grid
+        Voxels that the dose's own grid covers.
+    kind : {"physical", "biological"}
+        Of the prescription.
+    rbe : float or {"mcnamara", "wedenberg"}
+        Constant effectiveness, or a model by `let_kev_um`, which is not in `relative`.
+    let_kev_um : ndarray of float32 or None, [keV/um], shape of the twin's grid
+    fractions : int or None
+        That the plan was made for.
+    """
+
+    relative: NDArray[np.float32]
+    covered: NDArray[np.bool_]
+    kind: Literal["physical", "biological"] = "physical"
+    rbe: float | str = 1.0
+    let_kev_um: NDArray[np.float32] | None = None
+    fractions: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.relative.shape != self.covered.shape:
+            raise InvalidInput("A planned dose and what it covers have different shapes.")
+        if not (np.isfinite(self.relative).all() and self.relative.min() >= 0.0):
+            raise InvalidInput("A planned dose is negative or not finite.")
+        for array in (self.relative, self.covered, self.let_kev_um):
+            if array is not None:
+                array.setflags(write=False)
+
+    @property
+    def variable(self) -> str | None:
+        """The model of effectiveness by LET, None where it is constant."""
+        return self.rbe if isinstance(self.rbe, str) else None
+
+    def digest(self) -> bytes:
+        """SHA-256 of all that a run depends on."""
+        found = hashlib.sha256(f"{self.kind} {self.rbe}".encode())
+        for array in (self.relative, np.packbits(self.covered), self.let_kev_um):
+            found.update(b"-" if array is None else array.tobytes())
+        return found.digest()
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """What a file keeps of it, by names that begin with `name`."""
+        kept: dict[str, NDArray[Any]] = {
+            f"{name}_relative": self.relative,
+            f"{name}_covered": np.packbits(self.covered),
+        }
+        if self.let_kev_um is not None:
+            kept[f"{name}_let"] = self.let_kev_um
+        return kept
+
+    def record(self) -> dict[str, Any]:
+        """The rest of it as plain values, for JSON."""
+        return {"kind": self.kind, "rbe": self.rbe, "fractions": self.fractions}
+
+    @classmethod
+    def of(
+        cls, name: str, arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]
+    ) -> PlannedDose:
+        """The dose that `arrays` and `record` kept."""
+        relative = np.asarray(arrays[f"{name}_relative"], np.float32)
+        covered = np.unpackbits(arrays[f"{name}_covered"], count=relative.size)
+        let = np.asarray(arrays[f"{name}_let"], np.float32) if f"{name}_let" in arrays else None
+        return cls(relative, covered.reshape(relative.shape).astype(bool), let_kev_um=let, **record)
+
+
+def read_planned_dose(
+    table: PlannedDoseTable,
+    folder: Path,
+    shape: tuple[int, int, int],
+    affine: NDArray[np.float64],
+    *,
+    where: str,
+) -> PlannedDose:
+    """The dose of a plan on a grid: means where voxels grow, so that the integral is kept.
+
+    Parameters
+    ----------
+    table : PlannedDoseTable
+    folder : path
+        That the files' names begin at.
+    shape, affine
+        Of the twin's grid.
+    where : str
+        Begins what errors say.
+
+    Raises
+    ------
+    InvalidInput
+        A file that cannot be read or is of another kind than stated; doses that look like cGy.
+    """
+    grid = Image(np.broadcast_to(np.False_, shape), affine)
+    beams = [_beam(folder / name, table, grid, where) for name in table.files]
+    total = np.sum([beam.image.data for beam in beams], axis=0, dtype=np.float32)
+    covered = np.min([beam.covered for beam in beams], axis=0) >= _COVERED
+    times = 1.0 if table.per == "course" else float(table.fractions or 1)
+    worth = table.rbe if isinstance(table.rbe, float) else 1.0
+    relative = total * np.float32(times * worth / table.prescribed)
+    let = None
+    if table.let is not None:
+        image = read_image(folder / table.let, what=f"{where}: LET")
+        let = np.maximum(resample_dose(image, grid).image.data, 0.0).astype(np.float32)
+    return PlannedDose(relative, covered, table.kind, table.rbe, let, table.fractions)
+
+
+def _beam(path: Path, table: PlannedDoseTable, grid: Image, where: str) -> ResampledDose:
+    if not path.exists():
+        raise InvalidInput(f"{where}: there is no dose file {path.name}; check its name.")
+    image, kind = _image_of(path, where)
+    if kind is not None:
+        stated = "biological" if kind == "effective" else "physical"
+        if stated != table.kind:
+            raise InvalidInput(
+                f"{where}: {path.name} says that its dose is {kind}, but the patient file has "
+                f'kind = "{table.kind}"; write kind = "{stated}".'
+            )
+    values = np.asarray(image.data, np.float32)
+    if kind is None and table.unit == "cGy":
+        values = values * np.float32(0.01)
+    limit = MAX_FRACTION_GY if table.per == "fraction" else MAX_PRESCRIPTION_GY
+    if not values.max(initial=0.0) <= limit:
+        raise InvalidInput(
+            f"{where}: the dose of {path.name} reaches {values.max():.4g} Gy per {table.per}, "
+            f'above {limit:g} Gy; if it is in cGy, write unit = "cGy".'
+        )
+    return resample_dose(Image(values, image.affine), grid)
+
+
+def _image_of(path: Path, where: str) -> tuple[Image, str | None]:
+    """A dose in Gy and what its file says of its kind, which only DICOM does."""
+    from twin.dicom.files import read_header
+
+    header = read_header(path) if path.is_file() and not _plain(path) else None
+    if header is not None and str(header.get("Modality") or "").upper() == "RTDOSE":
+        from twin.dicom.dose_file import read_dose
+
+        found = read_dose(path)
+        return found.image, found.kind
+    return read_image(path, what=f"{where}: dose"), None
+
+
+def _plain(path: Path) -> bool:
+    return path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr"))
