@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scenarios import ranking
+from scenarios.scans import RULE as SCANS_RULE
+from scenarios.scans import ScanCalendar, Scans, scans_of_arm
 from solvers import error_bars
 from twin.errors import InvalidInput
 
@@ -48,6 +51,8 @@ class Comparison:
         A time to progression beyond it is infinite in the table and printed as "> 540 d".
     table : pandas.DataFrame
         One row an arm, with the arm's name as index and units in the heads.
+    scans : mapping of str to Scans
+        For every arm what scans would show.
     organs : pandas.DataFrame
         One row an arm, EQD2 [Gy] of every organ at risk.
     differences : dict of str to dict
@@ -62,6 +67,7 @@ class Comparison:
     case: str
     horizon_day: float
     table: pd.DataFrame
+    scans: Mapping[str, Scans]
     organs: pd.DataFrame
     differences: dict[str, dict[str, Any]]
     warnings: list[str]
@@ -85,6 +91,7 @@ class Comparison:
             "case": self.case,
             "horizon_day": self.horizon_day,
             "table": _records(self.table),
+            "scans": {name: _scans_as_dict(found) for name, found in self.scans.items()},
             "organs": _records(self.organs),
             "differences": self.differences,
             "warnings": self.warnings,
@@ -98,6 +105,14 @@ class Comparison:
             ],
             "notes": self.notes,
         }
+
+
+def _scans_as_dict(found: Scans) -> dict[str, Any]:
+    return {
+        "best_response": found.best,
+        "progression_between_days": None if found.progression is None else list(found.progression),
+        "scans": [asdict(scan) for scan in found.scans],
+    }
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -138,10 +153,12 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         for arm in study["scenarios"]
     }
     index = pd.Index(names, name="scenario")
+    calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
         table=pd.DataFrame(rows, index=index),
+        scans={name: scans_of_arm(one.sel(scenario=name), calendar) for name in names},
         organs=pd.DataFrame(organs, index=index),
         differences=differences,
         warnings=list(study.get("warnings", [])),
@@ -152,6 +169,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             + ".",
             *_orders(one),
             str(results.attrs.get("progression_rule", "")),
+            SCANS_RULE,
             str(results.attrs.get("organ_caveat", "")),
             ranking.RULE,
             str(results.attrs.get("research_use_only", "")),

@@ -102,6 +102,7 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
     for table in (
         _volumes(comparison),
         _response(comparison),
+        _scans(comparison),
         _organs(comparison),
         *_rankings(comparison),
     ):
@@ -162,6 +163,29 @@ def _response(comparison: Comparison) -> Table:
                 ),
             ]
         table.add_row(Text(f"{number} {name}"), *cells)
+    return table
+
+
+def _scans(comparison: Comparison) -> Table:
+    table = _table(
+        f"What scans would show (RANO 2.0 by T1Gd volume, imaging only), case {comparison.case!r}"
+    )
+    for head in ("baseline", "best response", "progression"):
+        table.add_column(head, justify="right")
+    for number, (name, found) in enumerate(comparison.scans.items(), start=1):
+        if found.scans:
+            first = found.scans[0]
+            baseline = f"{first.volume_mm3 / 1000.0:.1f} ml, day {first.day:.0f}"
+        else:
+            baseline = "after the horizon"
+        between = found.progression
+        if between is not None:
+            progression = f"between day {between[0]:.0f} and {between[1]:.0f}"
+        elif found.scans:
+            progression = f"none until day {found.scans[-1].day:.0f}"
+        else:
+            progression = "not assessed"
+        table.add_row(Text(f"{number} {name}"), baseline, found.best, progression)
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios import description
+from scenarios.scans import ScanCalendar
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
@@ -123,6 +124,8 @@ class Study:
     seed : int
         Recorded with the results; the finite-element solver draws nothing.
     name : str
+    scans : ScanCalendar
+        When scans are made, for response categories.
 
     Examples
     --------
@@ -139,6 +142,7 @@ class Study:
     fields_every_days: float
     seed: int
     name: str
+    scans: ScanCalendar
 
     def __init__(
         self,
@@ -149,6 +153,7 @@ class Study:
         fields_every_days: float = 7.0,
         seed: int = 0,
         name: str = "study",
+        scans: ScanCalendar | None = None,
     ) -> None:
         if isinstance(scenarios, Mapping):
             scenarios = [Scenario(label, regimen) for label, regimen in scenarios.items()]
@@ -158,6 +163,7 @@ class Study:
         object.__setattr__(self, "fields_every_days", float(fields_every_days))
         object.__setattr__(self, "seed", int(seed))
         object.__setattr__(self, "name", name)
+        object.__setattr__(self, "scans", ScanCalendar() if scans is None else scans)
         self._check()
 
     def _check(self) -> None:
@@ -254,7 +260,7 @@ class Study:
         """A study with some fields changed, checked anew."""
         fields = {
             name: getattr(self, name)
-            for name in ("scenarios", "cases", "days", "fields_every_days", "seed", "name")
+            for name in ("scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans")
         }
         return Study(**{**fields, **changes})
 
@@ -266,6 +272,7 @@ class Study:
             "days": self.days,
             "fields_every_days": self.fields_every_days,
             "seed": self.seed,
+            "scans": asdict(self.scans),
             "scenarios": [
                 {
                     "name": scenario.name,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from scenarios.scans import ScanCalendar
 from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
 from twin.courses import Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
@@ -187,6 +188,28 @@ class ScenarioTable(_Table):
             raise InvalidInput(f"Scenario {self.name!r}: {error}") from None
 
 
+class ScansTable(_Table):
+    """When scans are made, for response categories; they decide no treatment."""
+
+    after_radiotherapy: Day = _quantity(
+        "time from the last fraction to the baseline scan", "28 day"
+    )
+    every: Day = _quantity("time between scans after that", "56 day")
+    confirmed_after: Day = _quantity("a response seen again so much later is confirmed", "28 day")
+    protected: Day = _quantity(
+        "progression so soon after radiotherapy has to be seen again", "84 day"
+    )
+
+    def calendar(self) -> ScanCalendar:
+        """The calendar, checked."""
+        return ScanCalendar(
+            after_radiotherapy_day=self.after_radiotherapy,
+            every_day=self.every,
+            confirmed_after_day=self.confirmed_after,
+            protected_day=self.protected,
+        )
+
+
 class CaseTable(_Table):
     """One assumption about the unknown parameters."""
 
@@ -208,6 +231,7 @@ class StudyFile(_Table):
     horizon: Day = _quantity("end of the simulation after day 0", "540 day")
     fields_every: Day = _quantity("interval of the stored densities", "7 day")
     seed: int = Field(default=0, ge=0, description="recorded with the results")
+    scans: ScansTable = Field(default_factory=ScansTable)
     scenario: list[ScenarioTable] = Field(min_length=1)
     case: list[CaseTable] = Field(
         default_factory=lambda: [CaseTable(name="expected")], min_length=1
@@ -227,6 +251,7 @@ class StudyFile(_Table):
             fields_every_days=self.fields_every,
             seed=self.seed,
             name=self.name,
+            scans=self.scans.calendar(),
         )
 
 

@@ -50,6 +50,7 @@ def results(*, progression=((20.0, 15.0), (90.0, 60.0), (math.inf, 150.0)), erro
             "nadir_day": (dims[:3], np.zeros(shape[:3])),
             "time_to_progression": (dims[:3], by_threshold),
             "time_to_progression_error": (dims[:3], np.full(shape[:3], 2.0)),
+            "fraction_day": (("scenario", "fraction"), [[math.nan] * 2, [7.0, 8.0], [7.0, 35.0]]),
             "organ_eqd2_mean": (("scenario", "organ"), [[0.0, 0.0], [30.0, 10.0], [28.0, 9.0]]),
             "organ_eqd2_d003cc": (("scenario", "organ"), [[0.0, 0.0], [61.0, 22.0], [59.0, 21.0]]),
         },

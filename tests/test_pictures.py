@@ -329,7 +329,7 @@ def test_every_picture_is_written_whole(written):
     arms = [file_name(k, name) for k, name in enumerate(regimens(), start=1)]
     both = [f"{arm}_{kind}.png" for arm in arms for kind in ("3d", "slices")]
     grids = ["all_treatments_day_180.png", "all_treatments_day_365.png"]
-    assert names == ["curves.png", "curves_log.png", *grids, *both]
+    assert names == ["curves.png", "curves_log.png", "scans.png", *grids, *both]
     assert sorted(path.name for path in written[0].parent.iterdir()) == sorted(names)
 
 

@@ -150,7 +150,10 @@ def _page(
         results_section(
             comparisons,
             subject,
-            _picture(drawn, "curves.png", "Softened volume of every treatment over time."),
+            [
+                _picture(drawn, "curves.png", "Softened volume of every treatment over time."),
+                _picture(drawn, "scans.png", "What scans on a calendar would show."),
+            ],
         ),
         ranking_section(reference),
         organs_section(reference),

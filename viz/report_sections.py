@@ -118,8 +118,8 @@ def scenarios_section(subject: Subject) -> Raw:
     )
 
 
-def results_section(comparisons: list[Comparison], subject: Subject, picture: Raw) -> Raw:
-    """Volumes, nadir and progression, with numerical errors and the spread of the cases."""
+def results_section(comparisons: list[Comparison], subject: Subject, pictures: list[Raw]) -> Raw:
+    """Volumes, nadir, progression and scans, with numerical errors and the spread of the cases."""
     reference, frames = comparisons[0], [one.table for one in comparisons]
     styles = scenario_styles(subject.scenarios)
     heads = volume_heads(reference.table)
@@ -162,7 +162,7 @@ def results_section(comparisons: list[Comparison], subject: Subject, picture: Ra
             caption=f"Least volume and time to progression, case “{reference.case}”. {spread}",
         ),
         items(notes),
-        picture,
+        *pictures,
     )
 
 
