@@ -9,14 +9,20 @@ from solvers.mesh_error import edge_near_tumour
 
 if TYPE_CHECKING:
     from scenarios.study import Case, Study
+    from twin.calendar import Calendar
     from twin.parameters import ParameterSet
     from twin.patient import Twin
 
-__all__ = ["changes_text", "describe", "warnings"]
+__all__ = ["changes_text", "describe", "warnings", "warnings_of_arms"]
 
 
 def warnings(study: Study, twin: Twin) -> list[str]:
     """What a reader of the results should know beforehand, in plain sentences."""
+    return warnings_of_arms(study, twin.calendar) + _front_warning(study, twin)
+
+
+def warnings_of_arms(study: Study, calendar: Calendar) -> list[str]:
+    """Those of `warnings` that need no mesh."""
     found: list[str] = []
     for scenario in study.scenarios:
         if scenario.compared_with is None:
@@ -36,7 +42,7 @@ def warnings(study: Study, twin: Twin) -> list[str]:
     for scenario in study.scenarios:
         late = [
             event
-            for event in scenario.regimen.schedule(twin.calendar).drug_doses
+            for event in scenario.regimen.schedule(calendar).drug_doses
             if event.day > study.days
         ]
         if late:
@@ -44,7 +50,7 @@ def warnings(study: Study, twin: Twin) -> list[str]:
                 f"{scenario.name!r}: {len(late)} drug doses fall after the horizon of "
                 f"{study.days:g} days and are not simulated."
             )
-    return found + _front_warning(study, twin)
+    return found
 
 
 def _front_warning(study: Study, twin: Twin) -> list[str]:

@@ -85,6 +85,16 @@ def test_what_moves_aside_by_more_than_its_width_vanishes_between(tmp_path):
         assert np.ptp(ring[:, 1]) == pytest.approx(2.0, abs=0.1)
 
 
+def test_planes_that_are_evenly_apart_but_for_rounding_stay_one_stack(tmp_path):
+    """Some a hair longer than the distance asked for: halved, they made wide gaps of the others."""
+    square = rectangle((0, 0), (10, 10))
+    for distance in (1.0, 0.5, 0.34):
+        places = distance * np.arange(20) - 1e-4 * (np.arange(20) % 2)
+        found = denser(drawn(tmp_path / "rs.dcm", {z: [square] for z in places}), distance)
+        assert found.volume_ml(end_caps=False) == pytest.approx(0.1 * np.ptp(places), rel=1e-6)
+        assert not found.wide_gaps().any()
+
+
 def test_distances_that_make_no_sense_are_refused(tmp_path):
     square = rectangle((0, 0), (10, 10))
     ends = drawn(tmp_path / "rs.dcm", {z: [square] for z in (0.0, 3.0)})

@@ -172,7 +172,7 @@ def test_organs_get_the_photons_that_protons_are_worth(load):
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ('file = "none.nii.gz"\nprescribed = "60 Gy"', "no dose file none.nii.gz"),
+        ('file = "none.nii.gz"\nprescribed = "60 Gy"', "none.nii.gz does not exist"),
         ('file = "dose.nii.gz"', "prescribed"),
         ('file = []\nprescribed = "60 Gy"', "empty list"),
         ('file = "centi.nii.gz"\nprescribed = "60 Gy"', 'in cGy, write unit = "cGy"'),

@@ -12,10 +12,10 @@ from twin.patient import Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, read_patient_file
 from twin.patient_images import PatientVoxels, read_voxels
 from twin.patient_meshes import patient_meshes
-from twin.planned_dose import read_planned_dose
+from twin.planned_dose import PlannedDose, read_planned_dose
 from twin.protocol import Progress
 
-__all__ = ["assemble", "structures_of"]
+__all__ = ["assemble", "doses_of", "structures_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -68,17 +68,22 @@ def assemble(
         tissue_probabilities=voxels.probabilities,
         tensor=voxels.tensor,
         evidence=voxels.evidence,
-        doses={
-            name: read_planned_dose(
-                table,
-                path.parent,
-                voxels.grid.shape,
-                voxels.grid.affine,
-                where=f"{where}: doses, {name}",
-            )
-            for name, table in content.doses.items()
-        },
+        doses=doses_of(content, voxels, path),
     )
+
+
+def doses_of(content: PatientFile, voxels: PatientVoxels, path: Path) -> dict[str, PlannedDose]:
+    """The doses of treatment plans that the patient file at `path` names, on its grid."""
+    return {
+        name: read_planned_dose(
+            table,
+            path.parent,
+            voxels.grid.shape,
+            voxels.grid.affine,
+            where=f"{path.name}: doses, {name}",
+        )
+        for name, table in content.doses.items()
+    }
 
 
 def structures_of(content: PatientFile, voxels: PatientVoxels) -> dict[str, Structure]:

@@ -1,18 +1,35 @@
-"""Dose-volume histograms of structures whose outer voxels count in part."""
+"""Dose-volume histograms of structures whose outer voxels count in part.
+
+Two conventions are in use for the dose that the hottest part of a volume gets at least.
+"step": the dose of the first voxel, hottest first, at which the cumulated volume reaches
+it. "linear": between the voxels' doses by interpolation over the cumulated volume at their
+middles, and as percentiles are where all have one volume. They differ by up to a voxel's step;
+every result names its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
 
-__all__ = ["DoseHistogram", "dose_histogram", "dose_histograms"]
+__all__ = [
+    "Convention",
+    "DoseHistogram",
+    "dose_histogram",
+    "dose_histograms",
+    "histogram_of_voxels",
+]
+
+Convention = Literal["step", "linear"]
 
 _WHOLE = 1.0 - 1e-6
+_ALIKE = 1e-9  # of a voxel's volume, or of all of them, is the rounding of sums
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +41,7 @@ class DoseHistogram:
 
     Parameters
     ----------
-    dose_gy : ndarray, [Gy], shape (voxel,)
+    dose_gy : ndarray of float32 or float64, [Gy], shape (voxel,)
         Rising.
     below_ml : ndarray, [mL], shape (voxel + 1,)
         Volume of the first voxels: none, one, two, ...
@@ -37,7 +54,7 @@ class DoseHistogram:
     (3.5, 22.857, 20.0, 0.42857142857142855)
     """
 
-    dose_gy: NDArray[np.float32]
+    dose_gy: NDArray[np.floating]
     below_ml: NDArray[np.float64]
 
     @property
@@ -70,48 +87,106 @@ class DoseHistogram:
         return self.volume_at(dose_gy) / self.volume_ml
 
     def volume_at(self, dose_gy: ArrayLike) -> NDArray[np.float64] | float:
-        """Volume that gets at least a dose, [mL], shape of `dose_gy`."""
-        first = np.searchsorted(self.dose_gy, np.asarray(dose_gy, np.float64), side="left")
+        """Volume that gets at least a dose, to the rounding of the doses, [mL], shape of it."""
+        rounding = 4.0 * float(np.finfo(self.dose_gy.dtype).eps)
+        wanted = np.asarray(dose_gy, np.float64) * (1.0 - rounding)
+        first = np.searchsorted(self.dose_gy, wanted, side="left")
         found = self.volume_ml - self.below_ml[first]
         return float(found) if np.ndim(found) == 0 else found
 
-    def dose_at(self, share: float) -> float:
-        """Dose that a share of the structure gets at least, [Gy]: D95 is ``dose_at(0.95)``."""
+    def dose_at(self, share: float, *, convention: Convention = "step") -> float:
+        """Dose that a share of the structure gets at least, [Gy]: D95 is ``dose_at(0.95)``.
+
+        Examples
+        --------
+        >>> found = histogram_of_voxels([10.0, 20.0, 30.0], 1.0)
+        >>> found.dose_at(0.75), found.dose_at(0.75, convention="linear")
+        (10.0, 15.0)
+        """
         if not 0.0 <= share <= 1.0:
             raise InvalidInput(f"A share of the volume is {share}; it must lie between 0 and 1.")
-        return self._dose_of_hottest(share * self.volume_ml)
+        return self._dose_of_hottest(share * self.volume_ml, convention)
 
-    def dose_at_volume(self, volume_ml: float) -> float:
+    def dose_at_volume(self, volume_ml: float, *, convention: Convention = "step") -> float:
         """Least dose in the hottest part of a volume, [Gy]: D0.03cc is ``dose_at_volume(0.03)``.
 
         The least of all where the structure is smaller.
         """
         if not volume_ml >= 0.0:
             raise InvalidInput(f"A volume is {volume_ml} mL; it must not be below 0.")
-        return self._dose_of_hottest(min(volume_ml, self.volume_ml))
+        return self._dose_of_hottest(min(volume_ml, self.volume_ml), convention)
 
-    def _dose_of_hottest(self, volume_ml: float) -> float:
+    def _dose_of_hottest(self, volume_ml: float, convention: Convention) -> float:
         rest = self.volume_ml - volume_ml
-        first = int(np.searchsorted(self.below_ml, rest + 1e-9 * self.volume_ml, side="right")) - 1
+        if convention == "linear":
+            return self._between_voxels(rest)
+        if convention != "step":
+            raise InvalidInput(f"The convention is {convention!r}; it may be 'step' or 'linear'.")
+        rest += _ALIKE * self.volume_ml
+        first = int(np.searchsorted(self.below_ml, rest, side="right")) - 1
         return float(self.dose_gy[min(max(first, 0), len(self.dose_gy) - 1)])
 
-    def generalised_mean(self, exponent: float) -> float:
-        """Mean of the doses to a power, [Gy]: gEUD with the exponent a.
+    def _between_voxels(self, rest_ml: float) -> float:
+        """Dose where so much of the volume gets less, by interpolation, [Gy]."""
+        count, parts = len(self.dose_gy), self.parts_ml
+        each = self.volume_ml / count
+        if np.abs(parts - each).max() <= _ALIKE * each:
+            place = rest_ml / self.volume_ml * (count - 1)
+            low = min(int(place), max(count - 2, 0))
+            near = slice(low, low + 2)
+            return float(np.interp(place, np.arange(count)[near], self.dose_gy[near]))
+        middles = self.below_ml[:-1] + 0.5 * parts
+        return float(np.interp(rest_ml, middles, self.dose_gy))
 
-        Niemierko A. A generalized concept of equivalent uniform dose (EUD). Med Phys 1999;
-        26:1100 (abstract) [unverified].
+    def generalised_mean(self, exponent: float) -> float:
+        """Mean of the doses to a power, ``(sum v D^a)^(1/a)``, [Gy]: gEUD with the exponent a.
+
+        a is large for organs in series (the maximum counts), 1 for the mean, negative for
+        tumours (the coldest part counts: any voxel without dose gives 0); 0 is the geometric
+        mean (Niemierko A. A generalized concept of equivalent uniform dose (EUD). Med Phys 1999;
+        26:1100 (abstract) [unverified]).
         """
-        if exponent == 0.0 or not np.isfinite(exponent):
-            raise InvalidInput(
-                f"The exponent of a mean is {exponent}; give a number that is not 0."
-            )
-        if exponent < 0.0 and self.minimum_gy <= 0.0:
-            return 0.0
-        top = self.maximum_gy if exponent > 0.0 else self.minimum_gy
+        if not np.isfinite(exponent):
+            raise InvalidInput(f"The exponent a of a mean is {exponent}; it must be finite.")
+        doses = self.dose_gy.astype(np.float64)
+        top = self.maximum_gy if exponent > 0.0 else self.minimum_gy  # so that no power overflows
         if top <= 0.0:
             return 0.0
-        powers = (self.dose_gy.astype(np.float64) / top) ** exponent
+        if exponent == 0.0:
+            return top * float(np.exp(self.parts_ml @ np.log(doses / top) / self.volume_ml))
+        powers = (doses / top) ** exponent
         return top * float(self.parts_ml @ powers / self.volume_ml) ** (1.0 / exponent)
+
+
+def histogram_of_voxels(doses_gy: ArrayLike, volumes_ml: ArrayLike) -> DoseHistogram:
+    """Return the histogram of voxels, or of anything else that has a dose and a volume.
+
+    Parameters
+    ----------
+    doses_gy : array_like, [Gy], any shape
+        In any order.
+    volumes_ml : float or array_like of the same shape, [mL]
+
+    Raises
+    ------
+    InvalidInput
+        No voxel, a dose that is negative or not finite, a volume that is not above 0.
+
+    Examples
+    --------
+    >>> histogram_of_voxels([20.0, 40.0, 55.0, 65.0], [4, 3, 2, 1]).mean_gy
+    37.5
+    """
+    dose = np.asarray(doses_gy, np.float64).ravel()
+    volume = np.broadcast_to(np.asarray(volumes_ml, np.float64), np.shape(doses_gy)).ravel()
+    if dose.size == 0:
+        raise InvalidInput("There is no dose: the structure has no voxel.")
+    if not (np.isfinite(dose).all() and (dose >= 0.0).all()):
+        raise InvalidInput("A dose is negative or not finite; every dose must be at least 0 Gy.")
+    if not ((volume > 0.0) & (volume < np.inf)).all():
+        raise InvalidInput("Volumes must be finite and above 0.")
+    order = np.argsort(-dose, kind="stable")[::-1]
+    return DoseHistogram(dose[order], np.concatenate([[0.0], np.cumsum(volume[order])]))
 
 
 def dose_histogram(

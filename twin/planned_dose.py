@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from twin.dose_files import IMAGE_ENDINGS, read_dose_grid
 from twin.dose_resampling import ResampledDose, resample_dose
 from twin.errors import InvalidInput
 from twin.image_files import read_image
@@ -193,40 +194,23 @@ def read_planned_dose(
 
 
 def _beam(path: Path, table: PlannedDoseTable, grid: Image, where: str) -> ResampledDose:
-    if not path.exists():
-        raise InvalidInput(f"{where}: there is no dose file {path.name}; check its name.")
-    image, kind = _image_of(path, where)
-    if kind is not None:
-        stated = "biological" if kind == "effective" else "physical"
+    try:
+        plain = path.name.lower().endswith(IMAGE_ENDINGS)
+        found = read_dose_grid(path, unit=table.unit if plain else None, confirm_high=plain)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
+    if found.kind is not None:
+        stated = "biological" if found.kind == "effective" else "physical"
         if stated != table.kind:
             raise InvalidInput(
-                f"{where}: {path.name} says that its dose is {kind}, but the patient file has "
-                f'kind = "{table.kind}"; write kind = "{stated}".'
+                f"{where}: {path.name} says that its dose is {found.kind}, but the patient file "
+                f'has kind = "{table.kind}"; write kind = "{stated}".'
             )
-    values = np.asarray(image.data, np.float32)
-    if kind is None and table.unit == "cGy":
-        values = values * np.float32(0.01)
     limit = MAX_FRACTION_GY if table.per == "fraction" else MAX_PRESCRIPTION_GY
-    if not values.max(initial=0.0) <= limit:
+    highest = float(found.image.data.max())
+    if not highest <= limit:
         raise InvalidInput(
-            f"{where}: the dose of {path.name} reaches {values.max():.4g} Gy per {table.per}, "
+            f"{where}: the dose of {path.name} reaches {highest:.4g} Gy per {table.per}, "
             f'above {limit:g} Gy; if it is in cGy, write unit = "cGy".'
         )
-    return resample_dose(Image(values, image.affine), grid)
-
-
-def _image_of(path: Path, where: str) -> tuple[Image, str | None]:
-    """A dose in Gy and what its file says of its kind, which only DICOM does."""
-    from twin.dicom.files import read_header
-
-    header = read_header(path) if path.is_file() and not _plain(path) else None
-    if header is not None and str(header.get("Modality") or "").upper() == "RTDOSE":
-        from twin.dicom.dose_file import read_dose
-
-        found = read_dose(path)
-        return found.image, found.kind
-    return read_image(path, what=f"{where}: dose"), None
-
-
-def _plain(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr"))
+    return resample_dose(found.image, grid)

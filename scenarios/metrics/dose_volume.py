@@ -1,20 +1,17 @@
 """Dose to a volume and volume of a dose: of voxels, or of anything else that has a volume.
 
-Two conventions are in use for the dose that the hottest part of a volume gets at least.
-"step": the dose of the first voxel, hottest first, at which the cumulated volume reaches
-it. "linear": between the voxels' doses by interpolation over the cumulated volume at their
-middles, as percentiles are. They differ by up to a voxel's step; every result names its
-own. ICRU report 83 asks for D98, D50 and D2 [unverified].
+By `twin.dose_histogram`, which says what the conventions "step" and "linear" are. ICRU report 83
+asks for D98, D50 and D2 [unverified].
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from twin.dose_histogram import Convention, histogram_of_voxels
 from twin.errors import InvalidInput
 
 __all__ = [
@@ -28,8 +25,6 @@ __all__ = [
     "paddick_index",
     "volume_receiving",
 ]
-
-Convention = Literal["step", "linear"]
 
 
 def mean_dose(dose_gy: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
@@ -70,20 +65,6 @@ def dose_to_hottest_volume(
     return dose_at_volume(dose_gy[mask], volumes, volume=volume_mm3, convention="step")
 
 
-def _sorted(doses: ArrayLike, volumes: ArrayLike) -> tuple[NDArray[np.float64], NDArray]:
-    """Doses, hottest first, with their volumes."""
-    dose = np.asarray(doses, np.float64).ravel()
-    volume = np.broadcast_to(np.asarray(volumes, np.float64), dose.shape).ravel()
-    if dose.size == 0:
-        raise InvalidInput("There is no dose: the structure has no voxel.")
-    if not (np.isfinite(dose).all() and (dose >= 0.0).all()):
-        raise InvalidInput("A dose is negative or not finite; every dose must be at least 0 Gy.")
-    if not ((volume > 0.0) & (volume < np.inf)).all():
-        raise InvalidInput("Volumes must be finite and above 0.")
-    order = np.argsort(-dose, kind="stable")
-    return dose[order], volume[order]
-
-
 def dose_at_volume(
     doses: ArrayLike,
     volumes: ArrayLike,
@@ -112,27 +93,17 @@ def dose_at_volume(
     >>> dose_at_volume([10.0, 20.0, 30.0], 1.0, share=0.5, convention="linear")
     20.0
     """
-    dose, each = _sorted(doses, volumes)
+    found = histogram_of_voxels(doses, volumes)
     if (share is None) == (volume is None):
         raise InvalidInput("Give either a share or a volume of the structure.")
-    whole = float(each.sum())
     if share is not None:
         if not 0.0 < share <= 1.0:
             raise InvalidInput(f"The share of the volume is {share}; it lies above 0, at most 1.")
-        part = share * whole
-    else:
-        part = float(volume)  # type: ignore[arg-type]
-        if not 0.0 < part < np.inf:
-            raise InvalidInput(f"The volume is {volume}; it must be finite and above 0.")
-    reached = np.cumsum(each)
-    if convention == "step":
-        found = reached >= part * (1.0 - 1e-9)
-        return float(dose[int(found.argmax()) if found.any() else -1])
-    if convention != "linear":
-        raise InvalidInput(f"The convention is {convention!r}; it may be 'step' or 'linear'.")
-    if np.ptp(each) <= 1e-12 * each[0]:
-        return float(np.percentile(dose, 100.0 * (1.0 - min(part / whole, 1.0))))
-    return float(np.interp(part, reached - 0.5 * each, dose))
+        return found.dose_at(share, convention=convention)
+    part = float(volume)  # type: ignore[arg-type]
+    if not 0.0 < part < np.inf:
+        raise InvalidInput(f"The volume is {volume}; it must be finite and above 0.")
+    return found.dose_at_volume(part, convention=convention)
 
 
 def volume_receiving(doses: ArrayLike, volumes: ArrayLike, level_gy: float) -> float:
@@ -143,10 +114,10 @@ def volume_receiving(doses: ArrayLike, volumes: ArrayLike, level_gy: float) -> f
     >>> volume_receiving([20.0, 40.0, 55.0, 65.0], [4, 3, 2, 1], 40.0)
     0.6
     """
-    dose, each = _sorted(doses, volumes)
+    found = histogram_of_voxels(doses, volumes)
     if not 0.0 <= level_gy < np.inf:
         raise InvalidInput(f"The dose is {level_gy} Gy; it must be finite and at least 0 Gy.")
-    return float(each[dose >= level_gy].sum() / each.sum())
+    return float(found.share_at(level_gy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +148,12 @@ def dose_statistics(
     >>> dose_statistics([20.0, 40.0, 55.0, 65.0], [4, 3, 2, 1]).mean
     37.5
     """
-    dose, each = _sorted(doses, volumes)
-    at = {
-        share: dose_at_volume(dose, each, share=share, convention=convention)
-        for share in (0.98, 0.95, 0.5, 0.02)
-    }
+    found = histogram_of_voxels(doses, volumes)
+    at = {share: found.dose_at(share, convention=convention) for share in (0.98, 0.95, 0.5, 0.02)}
     return DoseStatistics(
-        mean=float((dose * each).sum() / each.sum()),
-        least=float(dose[-1]),
-        greatest=float(dose[0]),
+        mean=found.mean_gy,
+        least=found.minimum_gy,
+        greatest=found.maximum_gy,
         d98=at[0.98],
         d95=at[0.95],
         d50=at[0.5],
@@ -198,26 +166,14 @@ def dose_statistics(
 def generalised_eud(doses: ArrayLike, volumes: ArrayLike = 1.0, *, a: float) -> float:
     """Generalised equivalent uniform dose, ``(sum v D^a)^(1/a)``, [Gy], volumes summing to 1.
 
-    a is large for organs in series (the maximum counts), 1 for the mean, negative for
-    tumours (the coldest part counts: any voxel without dose gives 0); 0 is the geometric
-    mean (A. Niemierko 1999, Med Phys 26:1100 [unverified]).
+    See `DoseHistogram.generalised_mean`, also for a.
 
     Examples
     --------
     >>> generalised_eud([10.0, 20.0, 30.0, 60.0], [0.4, 0.3, 0.2, 0.1], a=1.0)
     22.0
     """
-    if not np.isfinite(a):
-        raise InvalidInput(f"a is {a}; it must be finite.")
-    dose, each = _sorted(doses, volumes)
-    part = each / each.sum()
-    top = float(dose[0])
-    if top == 0.0 or (a <= 0.0 and dose[-1] == 0.0):
-        return 0.0
-    if a == 0.0:
-        return float(np.exp((part * np.log(dose)).sum()))
-    reference = top if a > 0.0 else float(dose[-1])  # so that no power overflows
-    return float(reference * (part * (dose / reference) ** a).sum() ** (1.0 / a))
+    return histogram_of_voxels(doses, volumes).generalised_mean(a)
 
 
 def paddick_index(target: float, prescription: float, both: float) -> float:

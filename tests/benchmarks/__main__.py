@@ -56,6 +56,7 @@ PARTS: Mapping[str, Sequence[tuple[str, str, float | None, tuple[str, ...]]]] = 
     "surrogate": (("the surrogate, two threads", "surrogate.trained", None, ()),),
     "pictures": (("pictures and report", "pictures.drawn", None, ()),),
     "commands": (("commands, whole processes", "commands.typed", None, ()),),
+    "histograms": (("dose-volume histograms, one core", "histograms.measured", None, ()),),
 }  # fmt: skip
 #: A part draws or asks what another one left in the folder of work, by this name.
 NEEDS = {"pictures": {"study": "results"}, "commands": {"study": "results", "surrogate": "model"}}

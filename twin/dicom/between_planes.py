@@ -20,6 +20,7 @@ __all__ = ["denser"]
 _PIXELS = 150_000  # of the box around all contours
 _SIDES = (0.02, 1.0)  # [mm]
 _MOST_PLANES = 2000
+_EVEN = 0.02  # of a distance by which others may be longer and count as the same
 
 
 def denser(contours: Contours, distance_mm: float) -> Contours:
@@ -40,7 +41,7 @@ def denser(contours: Contours, distance_mm: float) -> Contours:
     ----------
     contours : Contours
     distance_mm : float, [mm]
-        Largest distance of the planes.
+        Largest distance of the planes, to 2 %.
 
     Raises
     ------
@@ -60,11 +61,11 @@ def denser(contours: Contours, distance_mm: float) -> Contours:
             f"Planes cannot be {distance_mm} mm apart; give a distance above 0, such as 1."
         )
     gaps, wide, usual = np.diff(contours.places), contours.wide_gaps(), contours.spacing_mm
-    if not len(gaps) or gaps[~wide].max() <= distance_mm:
+    if not len(gaps) or gaps[~wide].max() <= (1.0 + _EVEN) * distance_mm:
         return contours
     # the usual distance divided, so that uneven ones stay alike and none becomes a wide gap
-    step = usual / np.ceil(usual / distance_mm - 1e-9)
-    parts = np.where(wide, 1, np.ceil(gaps / step - 1e-9)).astype(np.int64)
+    step = usual / np.ceil(usual / distance_mm - _EVEN)
+    parts = np.where(wide, 1, np.ceil(gaps / step - _EVEN)).astype(np.int64)
     if parts.sum() > _MOST_PLANES:
         raise InvalidInput(
             f"Planes {distance_mm:g} mm apart would be {parts.sum()}; choose a larger distance."

@@ -7,7 +7,7 @@ from typing import Any
 
 from twin.importing.privacy import clean_name, without_identifiers
 
-__all__ = ["names_to_show"]
+__all__ = ["identifying_texts", "names_to_show"]
 
 _IDENTIFYING = (
     "PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs", "PatientBirthName",
@@ -48,8 +48,7 @@ def names_to_show(
     >>> names_to_show(header, [(1, "GTV"), (2, "GTV Doe"), (3, "GTV"), (4, "")])
     {1: 'GTV', 2: 'structure 2', 3: 'GTV 3', 4: 'structure 4'}
     """
-    own = [text for key in _IDENTIFYING for text in _texts(dataset.get(key)) if text]
-    who = [*own, *identifiers]
+    who = [*identifying_texts(dataset), *identifiers]
     given = {number: clean_name(label) for number, label in labels}
     plain = {}
     for number, label in given.items():
@@ -66,6 +65,11 @@ def names_to_show(
             shown = f"{shown} {number}"
         found[number] = shown
     return found
+
+
+def identifying_texts(dataset: Any) -> tuple[str, ...]:
+    """Return what a header holds that tells who somebody is: to be kept out of names, not shown."""
+    return tuple(text for key in _IDENTIFYING for text in _texts(dataset.get(key)) if text)
 
 
 def _texts(value: Any) -> list[str]:

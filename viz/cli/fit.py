@@ -88,33 +88,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Fit, draw and write."""
     from twin.errors import InvalidInput
+    from viz.cli.targets import target_file
 
     kind = arguments.kind
     other = "growth" if kind == "survival" else "survival"
     for attribute, option in _ONLY[other]:
         if getattr(arguments, attribute) is not None:
             raise InvalidInput(f"{option} belongs to 'twin fit {other}'; leave it out here.")
-    picture = _target(arguments.output, ".png", force=arguments.force)
-    parameters = _target(arguments.parameters, ".toml", force=arguments.force)
+    picture = target_file(arguments.output, ".png", force=arguments.force)
+    parameters = target_file(arguments.parameters, ".toml", force=arguments.force)
     columns = _columns(arguments.columns)
     if kind == "survival":
         return _survival(arguments, output, columns, picture, parameters)
     return _growth(arguments, output, columns, picture, parameters)
-
-
-def _target(name: str | None, ending: str, *, force: bool) -> Path | None:
-    from twin.errors import InvalidInput
-
-    if name is None:
-        return None
-    path = Path(name)
-    if path.suffix.lower() != ending:
-        raise InvalidInput(f"{path} must end in {ending}.")
-    if not path.parent.is_dir():
-        raise InvalidInput(f"The folder {path.parent} does not exist; make it first.")
-    if path.exists() and not force:
-        raise InvalidInput(f"{path} is there already; replace it with --force.")
-    return path
 
 
 def _columns(text: str | None) -> dict[str, str]:

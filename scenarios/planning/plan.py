@@ -1,0 +1,252 @@
+"""The whole treatment of every scenario of a study, worked out before anything runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from scenarios import description
+from scenarios.planning.doses import OrganPlan, TargetPlan, organ_plans, target_plans
+from scenarios.planning.limits import Limits, load_limits
+from scenarios.planning.schedule import (
+    DrugPlan,
+    FractionPlan,
+    drug_plans,
+    fraction_plans,
+    operation_dates,
+)
+from scenarios.planning.warnings import PlanWarning, warnings_of
+from twin.errors import InvalidInput
+from twin.targets import structure_mask
+
+if TYPE_CHECKING:
+    from scenarios.study import Scenario, Study
+    from twin.anatomy import Anatomy
+    from twin.calendar import Calendar
+    from twin.patient import Twin
+    from twin.regimen import Regimen
+
+__all__ = ["ArmPlan", "GroupedWarning", "OperationPlan", "PastPlan", "StudyPlan", "plan_study"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPlan:
+    """One resection.
+
+    Parameters
+    ----------
+    course : int
+        Its number in the regimen, from 0.
+    date : date
+    structure : str
+    volume_ml : float, [mL]
+        Of the structure by its voxels at day 0.
+    """
+
+    course: int
+    date: dt.date
+    structure: str
+    volume_ml: float
+
+
+@dataclass(frozen=True, slots=True)
+class PastPlan:
+    """What was delivered before day 0, in sentences and dates."""
+
+    sentences: tuple[str, ...]
+    fractions: tuple[FractionPlan, ...]
+    operation_dates: tuple[dt.date, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPlan:
+    """One scenario, with dates, doses and volumes.
+
+    `sentences` has one entry a course of the regimen, `FractionPlan.course` is an index of it.
+    `compared_with` and `doses_as_in` are numbers of arms from 1, the latter the first arm whose
+    radiotherapy is the same.
+    """
+
+    number: int
+    name: str
+    compared_with: int | None
+    differs_in: tuple[str, ...]
+    sentences: tuple[str, ...]
+    first: dt.date | None
+    last: dt.date | None
+    operations: tuple[OperationPlan, ...]
+    fractions: tuple[FractionPlan, ...]
+    targets: tuple[TargetPlan, ...]
+    organs: tuple[OrganPlan, ...]
+    drugs: tuple[DrugPlan, ...]
+    doses_as_in: int | None
+    warnings: tuple[PlanWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedWarning:
+    """A warning and the numbers of the arms that it is about; none: about the study."""
+
+    warning: PlanWarning
+    arms: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """All of a study that is said before it runs."""
+
+    study: str
+    days: float
+    patient: str
+    calendar: Calendar
+    body_surface_m2: float
+    alpha_beta_gy: float
+    past: PastPlan
+    arms: tuple[ArmPlan, ...]
+    cases: tuple[tuple[str, str], ...]
+    warnings: tuple[GroupedWarning, ...]
+    unchecked: tuple[str, ...]
+
+    @property
+    def runs(self) -> int:
+        """Scenarios by cases."""
+        return len(self.arms) * len(self.cases)
+
+    def __str__(self) -> str:
+        from scenarios.planning.text import plan_text
+
+        return plan_text(self)
+
+
+def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None = None) -> StudyPlan:
+    """The plan of a study for a patient; nothing is run and no mesh is needed.
+
+    Parameters
+    ----------
+    study : Study
+    patient : Anatomy or Twin
+    limits : Limits or None
+        Those of ``data/limits`` if None.
+
+    Raises
+    ------
+    InvalidInput
+        The study cannot be run on this patient; the scenario is named.
+    """
+    # The fields of an Anatomy are all that is asked of the twin in this package.
+    twin = cast("Twin", patient)
+    rules = load_limits() if limits is None else limits
+    study.check(twin)
+    past = _past(twin)
+    numbers = {scenario.name: i + 1 for i, scenario in enumerate(study.scenarios)}
+    arms: list[ArmPlan] = []
+    known_ml: dict[tuple[str, float], float] = {}
+    for scenario in study.scenarios:
+        same = _same_doses(study, scenario.regimen, len(arms) + 1)
+        try:
+            arm = _arm(scenario, twin)
+            if same is None:
+                level = rules.radiotherapy.coverage_level.value
+                targets = tuple(target_plans(twin, scenario.regimen, level, known_ml))
+                organs = tuple(organ_plans(twin, scenario.regimen, rules))
+            else:
+                targets, organs = arms[same - 1].targets, arms[same - 1].organs
+        except InvalidInput as error:
+            raise InvalidInput(f"Scenario {scenario.name!r}: {error}") from None
+        arm = replace(
+            arm,
+            number=numbers[scenario.name],
+            compared_with=numbers.get(scenario.compared_with or ""),
+            differs_in=tuple(study.differs_in(scenario)),
+            targets=targets,
+            organs=organs,
+            doses_as_in=same,
+        )
+        arms.append(replace(arm, warnings=tuple(warnings_of(arm, past, rules))))
+    return StudyPlan(
+        study=study.name,
+        days=study.days,
+        patient=twin.name,
+        calendar=twin.calendar,
+        body_surface_m2=twin.body_surface_m2,
+        alpha_beta_gy=twin.parameters.value("alpha_beta"),
+        past=past,
+        arms=tuple(arms),
+        cases=tuple(
+            (case.name, description.changes_text(case, twin.parameters).replace("_", " "))
+            for case in study.cases
+        ),
+        warnings=tuple(_grouped(arms, description.warnings_of_arms(study, twin.calendar))),
+        unchecked=tuple(
+            sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
+        ),
+    )
+
+
+def _past(twin: Twin) -> PastPlan:
+    schedule = twin.delivered.schedule(twin.calendar)
+    operations = operation_dates(schedule.resections, twin.calendar)
+    return PastPlan(
+        sentences=tuple(twin.delivered.describe(twin.calendar)) if twin.delivered.courses else (),
+        fractions=tuple(
+            fraction_plans(schedule.fractions, twin.calendar, twin.parameters.value("alpha_beta"))
+        ),
+        operation_dates=tuple(date for date, _ in operations),
+    )
+
+
+def _arm(scenario: Scenario, twin: Twin) -> ArmPlan:
+    """What the events of a scenario say; no doses, no comparison."""
+    regimen, calendar = scenario.regimen, twin.calendar
+    schedule = regimen.schedule(calendar)
+    fractions = fraction_plans(schedule.fractions, calendar, twin.parameters.value("alpha_beta"))
+    dates = [calendar.date(event.day) for event in schedule.events]
+    return ArmPlan(
+        number=0,
+        name=scenario.name,
+        compared_with=None,
+        differs_in=(),
+        sentences=tuple(regimen.describe(calendar)),
+        first=min(dates, default=None),
+        last=max(dates, default=None),
+        operations=tuple(_operations(regimen, twin)),
+        fractions=tuple(fractions),
+        targets=(),
+        organs=(),
+        drugs=tuple(drug_plans(schedule.drug_doses, calendar, fractions, twin.body_surface_m2)),
+        doses_as_in=None,
+        warnings=(),
+    )
+
+
+def _operations(regimen: Regimen, twin: Twin) -> Iterator[OperationPlan]:
+    for operation in regimen.resections:
+        mask = structure_mask(twin, operation.structure)
+        yield OperationPlan(
+            course=next(i for i, course in enumerate(regimen.courses) if course is operation),
+            date=twin.calendar.date(operation.day),
+            structure=operation.structure,
+            volume_ml=float(mask.sum() * twin.grid.voxel_mm3 / 1e3),
+        )
+
+
+def _same_doses(study: Study, regimen: Regimen, number: int) -> int | None:
+    """The first arm before number `number` with the same courses of radiotherapy."""
+    for other, scenario in enumerate(study.scenarios[: number - 1], start=1):
+        if scenario.regimen.radiotherapy == regimen.radiotherapy:
+            return other
+    return None
+
+
+def _grouped(arms: list[ArmPlan], of_study: list[str]) -> Iterator[GroupedWarning]:
+    """Each warning once, with the arms that it is about."""
+    found: dict[str, tuple[PlanWarning, list[int]]] = {}
+    for arm in arms:
+        for warning in arm.warnings:
+            numbers = found.setdefault(warning.sentence, (warning, []))[1]
+            if arm.number not in numbers:
+                numbers.append(arm.number)
+    yield from (GroupedWarning(warning, tuple(numbers)) for warning, numbers in found.values())
+    yield from (GroupedWarning(PlanWarning("study", sentence), ()) for sentence in of_study)

@@ -1,0 +1,122 @@
+"""A patient without meshes: the voxels, and all that is written about the patient."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.assemble import doses_of, structures_of
+from twin.built_folder import read_built
+from twin.calendar import Calendar
+from twin.errors import InvalidInput
+from twin.parameters import ParameterSet
+from twin.patient import Grid, Structure
+from twin.patient_file import read_patient_file
+from twin.patient_images import read_voxels
+from twin.planned_dose import PlannedDose
+from twin.regimen import Regimen
+
+__all__ = ["Anatomy", "read_anatomy"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anatomy:
+    """What doses and dates need of a patient; the fields are those of `twin.patient.Twin`.
+
+    Parameters
+    ----------
+    name : str
+    grid : Grid
+    tissues : ndarray of int8, shape of the grid
+    structures : mapping of str to Structure
+    parameters : ParameterSet
+    calendar : Calendar
+    body_surface_m2 : float, [m2]
+    delivered : Regimen
+        Treatment given already, with its days.
+    doses : mapping of str to PlannedDose
+        Of treatment plans, for courses of radiotherapy that name one.
+    """
+
+    name: str
+    grid: Grid
+    tissues: NDArray[np.int8]
+    structures: Mapping[str, Structure]
+    parameters: ParameterSet
+    calendar: Calendar
+    body_surface_m2: float
+    delivered: Regimen
+    doses: Mapping[str, PlannedDose]
+
+    def __post_init__(self) -> None:
+        for name, structure in self.structures.items():
+            if structure.parameter is not None and structure.parameter not in self.parameters:
+                raise InvalidInput(
+                    f"Structure {name!r} takes its alpha/beta from {structure.parameter!r}, "
+                    f"which the parameter set {self.parameters.name!r} does not have; name another "
+                    "parameter in the patient file."
+                )
+
+    @property
+    def content_hash(self) -> str:
+        """Hexadecimal SHA-256 of grid, tissues and masks."""
+        digest = hashlib.sha256(b"anatomy")
+        digest.update(repr(self.grid.shape).encode() + self.grid.affine.tobytes())
+        digest.update(self.tissues.tobytes())
+        for name, structure in sorted(self.structures.items()):
+            digest.update(name.encode() + np.packbits(structure.mask).tobytes())
+        return digest.hexdigest()
+
+
+def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
+    """The patient of a ``patient.toml``, or of a built folder, without making meshes.
+
+    Parameters
+    ----------
+    path : path
+        As `twin.load` takes it.
+
+    Raises
+    ------
+    InvalidInput, GeometryMismatch
+        One sentence about the first thing that is wrong.
+    """
+    place = Path(path)
+    if place.is_dir() and not (place / "patient.toml").is_file():
+        built = read_built(place)
+        return Anatomy(
+            name=built.name,
+            grid=built.grid,
+            tissues=built.tissues,
+            structures=built.structures,
+            parameters=built.parameters,
+            calendar=built.calendar,
+            body_surface_m2=built.body_surface_m2,
+            delivered=built.delivered,
+            doses=built.doses,
+        )
+    file = place / "patient.toml" if place.is_dir() else place
+    content = read_patient_file(file)
+    parameters = content.parameters.resolve(where=file.name)
+    try:
+        delivered = content.history.regimen(content.calendar)
+    except InvalidInput as error:
+        raise InvalidInput(f"{file.name}: {error}") from None
+    voxels = read_voxels(content, parameters, file.parent, file.name)
+    return Anatomy(
+        name=content.patient.name,
+        grid=voxels.grid,
+        tissues=voxels.tissues,
+        structures=structures_of(content, voxels),
+        parameters=parameters,
+        calendar=content.calendar,
+        body_surface_m2=content.patient.body_surface,
+        delivered=delivered,
+        doses=doses_of(content, voxels, file),
+    )
