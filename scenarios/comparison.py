@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenarios import ranking
+from scenarios.evidence import evidence_sentences
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
 from solvers import error_bars
@@ -170,6 +171,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             *_orders(one),
             str(results.attrs.get("progression_rule", "")),
             SCANS_RULE,
+            *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             str(results.attrs.get("organ_caveat", "")),
             ranking.RULE,
             str(results.attrs.get("research_use_only", "")),

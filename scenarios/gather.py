@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios import organs
+from scenarios.evidence import evidence_of
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
@@ -231,6 +232,7 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "study": json.dumps(study.as_dict(twin), ensure_ascii=False),
         "regimen": json.dumps({s.name: s.regimen.as_dict() for s in study.scenarios}),
         "parameters": json.dumps(twin.parameters.as_dict(), ensure_ascii=False),
+        "evidence": json.dumps({s.name: evidence_of(s, twin) for s in study.scenarios}),
         "options": first.attrs.get("options", "{}"),
         "versions": first.attrs.get("versions", "{}"),
         "label_names": json.dumps({str(k): v for k, v in twin.mesh.label_names.items()}),

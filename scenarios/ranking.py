@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scenarios.evidence import comparable, worst
 from twin.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ RULE = (
     "numerical errors of both together; otherwise the two are tied (the difference lies below the "
     "numerical error, or the cases disagree about its sign). Where a run is not "
     "asymptotic, the distance between the meshes stands for its numerical error. An arm's rank is "
-    "one more than the number of arms that are ahead of it."
+    "one more than the number of arms that are ahead of it. Arms that rest on evidence of grade C "
+    "or D are ranked among themselves."
 )
 
 
@@ -143,12 +146,22 @@ def rank_values(
 
 
 def rank(results: xr.Dataset, endpoints: list[Endpoint] | None = None) -> list[Ranking]:
-    """A ranking for each endpoint, over all cases of the results, by `RULE`."""
+    """A ranking for each endpoint, over all cases of the results, by `RULE`.
+
+    Arms that rest on evidence of grade C or D are ranked apart from those that do not.
+    """
     names = [str(name) for name in results["scenario"].values]
+    evidence = json.loads(results.attrs.get("evidence", "{}"))
+    groups = comparable([worst(evidence.get(name, {})) for name in names])
     found = []
     for endpoint in default_endpoints(results) if endpoints is None else endpoints:
         value, error = endpoint.values(results)
-        ranks, tied = rank_values(value, error, larger_is_better=endpoint.larger_is_better)
+        ranks, tied = np.zeros(len(names), np.int64), np.zeros((len(names),) * 2, bool)
+        for group in groups:
+            part = rank_values(
+                value[group], error[group], larger_is_better=endpoint.larger_is_better
+            )
+            ranks[group], tied[np.ix_(group, group)] = part
         order = np.argsort(ranks, kind="stable")
         found.append(
             Ranking(
