@@ -5,7 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from twin.storage import FolderLock, StorageFailed, cache_folder, sha256_of, write_atomically
+from twin.storage import (
+    FolderLock,
+    StorageFailed,
+    cache_folder,
+    sha256_of,
+    storage_errors,
+    write_atomically,
+)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):
@@ -85,3 +92,16 @@ def test_hashes_tell_kinds_shapes_and_joints_apart(tmp_path):
     os.link(file, other)
     assert sha256_of(file) == sha256_of(other)  # the bytes count, not the name
     assert sha256_of({"a": 1, "b": 2}) == sha256_of({"b": 2, "a": 1})
+
+
+def test_a_file_that_is_read_elsewhere_is_not_said_to_be_unwritable(tmp_path):
+    gone = tmp_path / "elsewhere" / "image.nii"
+    with pytest.raises(FileNotFoundError), storage_errors(tmp_path / "out" / "file"):
+        gone.read_bytes()
+    with pytest.raises(StorageFailed, match="cannot be written"):  # noqa: SIM117
+        with storage_errors(tmp_path / "out" / "file"):
+            (tmp_path / "out" / "file").write_bytes(b"")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailed, match="cannot be written"):  # noqa: SIM117
+        with storage_errors(tmp_path / "file" / "in" / "it"):
+            (tmp_path / "file" / "in").mkdir()

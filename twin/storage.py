@@ -132,6 +132,10 @@ def _storage_sentence(error: Exception, target: Path) -> str | None:
             "is unchanged); free some space and run again."
         )
     if isinstance(error, OSError) and not isinstance(error, StorageFailed) and number:
+        if isinstance(error.filename, str):
+            about, place = Path(error.filename).absolute(), target.absolute()
+            if place.parent not in about.parents and about not in place.parents:
+                return None  # of a file elsewhere, one that is read
         return (
             f"{target} cannot be written: {os.strerror(number)}; "
             "choose a folder that you may write to."
