@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twin.courses import Course, Resection, Temozolomide
+from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
 from twin.units import parse_quantity
@@ -99,6 +100,7 @@ def apply_changes(
         seen.add(name)
         kind, _, key = name.partition(".")
         if kind == "parameters" and key:
+            parameters = with_drug_parameters(parameters, [key])
             values[key] = parse_quantity(text, parameters[key].unit, where=name, at_least=None)
         elif kind in _FIELDS and not key:
             switches[kind] = _switch(name, text)
@@ -176,6 +178,11 @@ def _switched(
                 sentences.append(f"No {kind}, as before.")
         elif present:
             sentences.append(f"With {kind}, as before.")
+        elif kind == "temozolomide" and kind in regimen.drug_names:
+            raise InvalidInput(
+                "temozolomide is given already, by a schedule of its own; change that in the "
+                "study file."
+            )
         elif kind == "temozolomide":
             regimen = Regimen(*regimen.courses, Temozolomide())
             sentences.append("With temozolomide.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenarios import ranking
+from scenarios.complications import BOTH_SOURCES
 from scenarios.evidence import evidence_sentences
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
@@ -55,7 +56,7 @@ class Comparison:
     scans : mapping of str to Scans
         For every arm what scans would show.
     organs : pandas.DataFrame
-        One row an arm, EQD2 [Gy] of every organ at risk.
+        One row an arm, EQD2 [Gy] of every organ at risk, and its NTCP [1] where any arm has one.
     differences : dict of str to dict
         For every arm: compared_with, differs_in.
     warnings : list of str
@@ -173,10 +174,22 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             SCANS_RULE,
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             str(results.attrs.get("organ_caveat", "")),
+            *_complication_notes(results),
             ranking.RULE,
             str(results.attrs.get("research_use_only", "")),
         ],
     )
+
+
+def _complication_notes(results: xr.Dataset) -> list[str]:
+    """Of what fit each organ's complication probability is, and what is stated beside it."""
+    fits = json.loads(results.attrs.get("complications", "{}"))
+    if not fits:
+        return []
+    return [
+        BOTH_SOURCES,
+        *(f"NTCP of {organ_label(name, False)}: {fit['sentence']}." for name, fit in fits.items()),
+    ]
 
 
 def _orders(one: xr.Dataset) -> list[str]:
@@ -260,6 +273,9 @@ def _organ_row(arm: xr.Dataset) -> dict[str, float]:
         label = organ_label(name, bool(arm["organ_stylised"].values[k]))
         row[f"{label} mean [Gy EQD2]"] = float(arm["organ_eqd2_mean"].values[k])
         row[f"{label} D0.03cc [Gy EQD2]"] = float(arm["organ_eqd2_d003cc"].values[k])
+        # results of earlier versions have none
+        if "organ_ntcp" in arm and math.isfinite(arm["organ_ntcp"].values[k]):
+            row[f"{label} NTCP [1]"] = float(arm["organ_ntcp"].values[k])
     return row
 
 

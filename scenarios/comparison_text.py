@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scenarios.complications import percent
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -104,6 +106,7 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         _response(comparison),
         _scans(comparison),
         _organs(comparison),
+        *_complications(comparison),
         *_rankings(comparison),
     ):
         console.print(table)
@@ -194,7 +197,7 @@ def _organs(comparison: Comparison) -> Table:
     frame = comparison.organs
     organs = [name.removesuffix(" mean [Gy EQD2]") for name in frame if " mean [" in name]
     title = (
-        "Organs at risk, EQD2 [Gy] as mean / D0.03cc, by scenario (geometric dose: lower bounds)"
+        "Organs at risk, EQD2 [Gy] as mean / D0.03cc, by scenario (geometric ones: lower bounds)"
     )
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("organ")
@@ -207,6 +210,26 @@ def _organs(comparison: Comparison) -> Table:
         ]
         table.add_row(Text(organ), *cells)
     return table
+
+
+def _complications(comparison: Comparison) -> list[Table]:
+    """Complication probabilities as `_organs`; nothing where no arm has any."""
+    frame = comparison.organs
+    heads = [name for name in frame if name.endswith(" NTCP [1]")]
+    if not heads:
+        return []
+    title = (
+        "Complication probability (NTCP) by scenario, of the fits below (-: no planned dose or fit)"
+    )
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("organ")
+    for number, _ in enumerate(frame.index, start=1):
+        table.add_column(str(number), justify="right")
+    for head in heads:
+        table.add_row(
+            Text(head.removesuffix(" NTCP [1]")), *(percent(value) for value in frame[head])
+        )
+    return [table]
 
 
 def _rankings(comparison: Comparison) -> list[Table]:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from solvers.mesh_error import edge_near_tumour
+from twin.drugs import with_drug_parameters
 
 if TYPE_CHECKING:
     from scenarios.study import Case, Study
@@ -103,6 +104,7 @@ def describe(study: Study, twin: Twin) -> str:
 
 def changes_text(case: Case, base: ParameterSet) -> str:
     """What a case changes, with the values of `base` beside it."""
+    base = with_drug_parameters(base, case.changes)
     parts = [
         f"{name} {value:g} instead of {base.value(name):g} {base[name].unit}"
         for name, value in case.values(base).items()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from solvers.models import compose
+from twin.drugs import with_numbers_of
 
 if TYPE_CHECKING:
     from scenarios.study import Scenario
@@ -43,9 +44,10 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
         days = [one.day for one in scenario.regimen.schedule(twin.calendar).fractions]
         if any(later - day < 0.75 for day, later in itertools.pairwise(days)):
             names.append("repair_half_life")
-    drugs = {dose.drug for dose in scenario.regimen.schedule(twin.calendar).drug_doses}
-    names += [name for name in twin.parameters for drug in drugs if name.startswith(f"{drug}_")]
-    return {name: twin.parameters[name].evidence for name in names if name in twin.parameters}
+    drugs = scenario.regimen.drug_names
+    known = with_numbers_of(twin.parameters, drugs)
+    names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]
+    return {name: known[name].evidence for name in names if name in known}
 
 
 def worst(grades: Mapping[str, str]) -> str:

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios import organs
+from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
+from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput
 from twin.results import (
     DENSITY_STEP,
@@ -81,6 +83,11 @@ def gather(
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
     data.update(_treatment(study, twin))
+    risks = [organ_complications(twin, scenario.regimen) for scenario in study.scenarios]
+    data["organ_ntcp"] = (
+        ("scenario", "organ"),
+        np.array([[one.probability for one in arm.values()] for arm in risks]),
+    )
     data.update(_fields(run_of, scenarios))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
@@ -104,6 +111,7 @@ def gather(
     for axis, column in zip("xyz", twin.mesh.points.T, strict=True):
         coordinates[f"node_{axis}"] = ("node", column)
     results = xr.Dataset(data, coordinates, attrs=_attrs(study, twin, first, edges))
+    results.attrs["complications"] = json.dumps(_fits(risks), ensure_ascii=False)
     return describe_variables(results)
 
 
@@ -203,6 +211,16 @@ def _treatment(study: Study, twin: Twin) -> dict[str, Any]:
     }
 
 
+def _fits(risks: list[dict[str, OrganComplication]]) -> dict[str, Any]:
+    """The fit, and what is stated beside it, of every organ that has a probability in any arm."""
+    return {
+        name: one.fit.record() | {"sentence": one.fit.sentence}
+        for arm in risks
+        for name, one in arm.items()
+        if one.known and one.fit is not None
+    }
+
+
 def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
     runs = [_required(run_of(i, 0, MESHES[0])) for i in range(scenarios)]
     density = np.empty((scenarios, *runs[0]["tumour_density"].shape), np.float32)
@@ -223,6 +241,7 @@ def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
 
 
 def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dict[str, Any]:
+    drugs = sorted({name for scenario in study.scenarios for name in scenario.regimen.drug_names})
     return {
         "title": study.name,
         "research_use_only": RESEARCH_USE_ONLY,
@@ -231,7 +250,9 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "seed": study.seed,
         "study": json.dumps(study.as_dict(twin), ensure_ascii=False),
         "regimen": json.dumps({s.name: s.regimen.as_dict() for s in study.scenarios}),
-        "parameters": json.dumps(twin.parameters.as_dict(), ensure_ascii=False),
+        "parameters": json.dumps(
+            with_numbers_of(twin.parameters, drugs).as_dict(), ensure_ascii=False
+        ),
         "evidence": json.dumps({s.name: evidence_of(s, twin) for s in study.scenarios}),
         "options": first.attrs.get("options", "{}"),
         "versions": first.attrs.get("versions", "{}"),

@@ -33,10 +33,10 @@ __all__ = [
 BRAIN_MINUS_TARGET = "brain_minus_target"
 HOTTEST_MM3 = 30.0
 CAVEAT = (
-    "Organ doses are EQD2 with each organ's own alpha/beta, of a geometric dose: lower bounds, "
-    "from which no complication probability may be drawn. brain_minus_target is the brain without "
-    "the gross tumour volume at day 0, the same in every arm. Organs marked stylised are simple "
-    "shapes, not this patient's outlines."
+    "Organ doses are EQD2 with each organ's own alpha/beta; those of a geometric dose are lower "
+    "bounds, from which no complication probability may be drawn. brain_minus_target is the brain "
+    "without the gross tumour volume at day 0, the same in every arm. Organs marked stylised are "
+    "simple shapes, not this patient's outlines."
 )
 
 

@@ -19,6 +19,7 @@ from scenarios.together import crew_of
 from solvers.error_bars import MeshEdges, check_times
 from solvers.halved_steps import with_halved_steps
 from solvers.mesh_error import edges_of
+from twin.drugs import load_drug
 from twin.errors import InvalidInput
 from twin.protocol import Save
 from twin.results import open_results
@@ -124,6 +125,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         "times": times.tolist(),
                         "fields": fields,
                         "solver": options,
+                        **_drugs(scenario.regimen),
                     }
                 )
                 hash_of[(i, j, mesh)] = key
@@ -136,6 +138,13 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     resolved.pop("warnings")
     study_hash = sha256_of(resolved, [hash_of[key] for key in sorted(hash_of)])
     return Plan(hash_of, jobs, edges, study_hash)
+
+
+def _drugs(regimen: Regimen) -> dict[str, Any]:
+    """The packaged numbers of a regimen's drugs; nothing where the patient's are all there are."""
+    drugs = [load_drug(name) for name in regimen.drug_names]
+    numbers = {drug.name: drug.as_dict() for drug in drugs if not drug.patient_parameters}
+    return {"drugs": numbers} if numbers else {}
 
 
 def _kinds(twin: Twin, solver: Solver) -> list[tuple[str, Twin, Solver]]:

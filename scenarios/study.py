@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from scenarios import description
 from scenarios.scans import ScanCalendar
+from solvers.drug_effects import doses_of_patient
+from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
@@ -89,6 +91,7 @@ class Case:
     def values(self, base: ParameterSet) -> dict[str, float]:
         """The changed parameters as plain numbers in the units of `base`."""
         found: dict[str, float] = {}
+        base = with_drug_parameters(base, self.changes)
         for name, value in self.changes.items():
             entry = base[name]
             if isinstance(value, str):
@@ -101,7 +104,7 @@ class Case:
     def parameters(self, base: ParameterSet) -> ParameterSet:
         """The parameter set of this case, each change checked against its range."""
         try:
-            return base.replace(**self.values(base))
+            return with_drug_parameters(base, self.changes).replace(**self.values(base))
         except InvalidInput as error:
             if str(error).startswith("Case "):
                 raise
@@ -230,7 +233,12 @@ class Study:
     def check(self, twin: Twin) -> None:
         """Raise `InvalidInput` unless every arm and case can be run on `twin`."""
         for scenario in self.scenarios:
-            for event in scenario.regimen.schedule(twin.calendar).events:
+            schedule = scenario.regimen.schedule(twin.calendar)
+            try:
+                doses_of_patient(schedule.drug_doses, twin)
+            except InvalidInput as error:
+                raise InvalidInput(f"Scenario {scenario.name!r}: {error}") from None
+            for event in schedule.events:
                 if event.day < 0.0:
                     raise InvalidInput(
                         f"Scenario {scenario.name!r} treats on day {event.day:g}, before day 0; "
@@ -288,7 +296,7 @@ class Study:
                 {
                     "name": case.name,
                     "changes": {
-                        name: {"value": value, "unit": twin.parameters[name].unit}
+                        name: {"value": value, "unit": case.parameters(twin.parameters)[name].unit}
                         for name, value in case.values(twin.parameters).items()
                     },
                     "description": description.changes_text(case, twin.parameters),

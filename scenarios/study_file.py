@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from scenarios.scans import ScanCalendar
 from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
-from twin.courses import Radiotherapy, Resection, Temozolomide
+from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
 from twin.toml_file import FileModel, check, read_toml
@@ -146,6 +146,31 @@ class TemozolomideTable(_Table):
         )
 
 
+class DrugTable(_Table):
+    """A drug by its schedule, as the clinic writes it."""
+
+    name: str = Field(description="a drug of data/drugs, such as lomustine")
+    schedule: str = Field(
+        description='such as "110 mg/m2 day 1 of 42, 6 cycles", "75 mg/m2 daily during '
+        'radiotherapy" or "60 mg/m2 every 21 days, 4 cycles"; ", then " joins several'
+    )
+    start: Day | None = Field(
+        default=None, description="day 1 of the first cycle after day 0", examples=["28 day"]
+    )
+    break_after_radiotherapy: WholeDays = _quantity(
+        "time from the last fraction to the first cycle, where there is no start", "28 day"
+    )
+
+    def course(self) -> Drug:
+        """The course, checked."""
+        return Drug(
+            name=self.name,
+            schedule=self.schedule,
+            start_day=self.start,
+            break_days=self.break_after_radiotherapy,
+        )
+
+
 class ResectionTable(_Table):
     """Removal of a structure."""
 
@@ -168,6 +193,7 @@ class ScenarioTable(_Table):
     )
     radiotherapy: list[RadiotherapyTable] = Field(default_factory=list)
     temozolomide: TemozolomideTable | None = None
+    drug: list[DrugTable] = Field(default_factory=list)
     resection: list[ResectionTable] = Field(default_factory=list)
 
     def scenario(self) -> Scenario:
@@ -175,7 +201,9 @@ class ScenarioTable(_Table):
         tables: list[Any] = [*self.resection, *self.radiotherapy]
         if self.temozolomide is not None:
             tables.append(self.temozolomide)
+        tables += self.drug
         try:
+            self._check_drugs()
             if self.temozolomide is not None and not self.radiotherapy:
                 raise InvalidInput(
                     "temozolomide is given with radiotherapy, but there is none; add "
@@ -186,6 +214,21 @@ class ScenarioTable(_Table):
             )
         except InvalidInput as error:
             raise InvalidInput(f"Scenario {self.name!r}: {error}") from None
+
+    def _check_drugs(self) -> None:
+        """Refuse a drug that two tables give."""
+        given = [table.name for table in self.drug]
+        if self.temozolomide is not None and "temozolomide" in given:
+            raise InvalidInput(
+                "temozolomide is given by [scenario.temozolomide] and by [[scenario.drug]] as "
+                "well; keep one of the two."
+            )
+        for name in given:
+            if given.count(name) > 1:
+                raise InvalidInput(
+                    f"{name} is given by {given.count(name)} tables; write one, with its schedules "
+                    'joined by ", then ".'
+                )
 
 
 class ScansTable(_Table):

@@ -42,6 +42,7 @@ def reference_scenario(study: Study) -> Scenario:
         if len(arm.regimen.radiotherapy) == 1
         and arm.regimen.radiotherapy[0].boost_target is None
         and not arm.regimen.resections
+        and not arm.regimen.drugs
     ]
     for arm in plain:
         if arm.regimen.temozolomide:
@@ -49,7 +50,7 @@ def reference_scenario(study: Study) -> Scenario:
     if not plain:
         raise InvalidInput(
             "No arm of the study can be varied by a surrogate; add one with a single course of "
-            "radiotherapy, no boost and no resection."
+            "radiotherapy, no boost, no resection and no drug but temozolomide as it is usual."
         )
     return plain[0]
 

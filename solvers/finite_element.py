@@ -80,7 +80,15 @@ class FiniteElementSolver:
     def capabilities(self) -> frozenset[str]:
         """What this solver can simulate."""
         return frozenset(
-            {"radiotherapy", "boost", "temozolomide", "resection", "dead_pool", "mass_effect"}
+            {
+                "radiotherapy",
+                "boost",
+                "temozolomide",
+                "drugs",
+                "resection",
+                "dead_pool",
+                "mass_effect",
+            }
         )
 
     def options(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from solvers.march import Moment
 from solvers.models import Model
 from solvers.prepared import Prepared
+from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput, NotConverged
 from twin.patient import Twin
 from twin.protocol import Save, checked_thresholds
@@ -221,7 +222,7 @@ def run_dataset(
         research_use_only=RESEARCH_USE_ONLY,
         twin_hash=twin.content_hash,
         regimen=json.dumps(regimen.as_dict()),
-        parameters=json.dumps(twin.parameters.as_dict()),
+        parameters=json.dumps(with_numbers_of(twin.parameters, regimen.drug_names).as_dict()),
         options=json.dumps(dict(options)),
         versions=json.dumps(_versions()),
         label_names=json.dumps({str(k): v for k, v in mesh.label_names.items()}),

@@ -124,6 +124,12 @@ class ShellModel:
         propagators = np.stack([self.propagator(white, float(tau)) for tau in taus])
         halves = np.stack([begins, 0.5 * (begins + ends), ends], axis=1)
         kill, exposure = np.zeros((len(steps), 2)), np.zeros(len(times))
+        others = {dose.drug for dose in schedule.drug_doses} - {"temozolomide"}
+        if others:
+            raise InvalidInput(
+                f"The reduced model knows no drug but temozolomide, not {sorted(others)[0]}; use "
+                "the finite-element solver."
+            )
         if schedule.drug_doses:
             kinetics = temozolomide(parameters, body_surface_m2)
             kappa = parameters.value("temozolomide_kill")

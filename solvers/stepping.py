@@ -13,6 +13,11 @@ from twin.events import DrugDose, Event, ResectionEvent, Schedule
 
 __all__ = ["Step", "plan_steps"]
 
+#: Ends of steps after a dose [day]: short ones while its concentration falls fast.
+PULSE_BORDERS = (0.0, 0.125, 0.25, 0.5, 1.0)
+#: Drugs of many small doses, which parts of the steps follow well enough.
+MILD = ("temozolomide",)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -69,10 +74,12 @@ def plan_steps(
     for event in schedule.events:
         if not isinstance(event, DrugDose) and event.day > begin:
             instants.setdefault(event.day, []).append(event)
+    borders = _pulse_borders(schedule)
     if step_day > 1.0:
-        for border in _daily_borders(schedule):
-            if border > begin:
-                instants.setdefault(border, [])
+        borders |= _daily_borders(schedule)
+    for border in borders:
+        if border > begin:
+            instants.setdefault(border, [])
     first = int(np.floor(begin / step_day)) + 1
     grid = {k * step_day for k in range(first, int(np.ceil(last / step_day)) + 1)}
     ends = sorted(t for t in grid | set(instants) if t > begin)
@@ -84,6 +91,19 @@ def plan_steps(
             break
         begin = end
     return steps
+
+
+def _pulse_borders(schedule: Schedule) -> set[float]:
+    """Times at which a step ends for the pulse of a drug other than temozolomide, [day].
+
+    A dose of a cycle kills as much as a week of temozolomide, and within an hour.
+    """
+    return {
+        event.day + after
+        for event in schedule.events
+        if isinstance(event, DrugDose) and event.drug not in MILD
+        for after in PULSE_BORDERS
+    }
 
 
 def _daily_borders(schedule: Schedule) -> set[float]:

@@ -333,6 +333,7 @@ class Block:
         for course, share in run.treatment.unrepaired(fraction):
             pairing = pairing + 2.0 * share * self._each(column, course)
         alpha = self._given.get("alpha", run.parameters.value("alpha"))
+        gain = run.treatment.gain(fraction)  # of alpha alone
         ratio = self._given.get("alpha_beta", run.parameters.value("alpha_beta"))
         named = zip(self.model.parameters, run.values.tolist(), strict=True)
         values = [self._given.get(name, value) for name, value in named]
@@ -341,7 +342,7 @@ class Block:
             if float(torch.as_tensor(of_alpha).detach()) == 0.0:
                 found[row] = torch.zeros_like(dose)
                 continue
-            log = alpha * of_alpha * dose * (1.0 + pairing / (ratio * (of_alpha / of_beta)))
+            log = alpha * of_alpha * dose * (gain + pairing / (ratio * (of_alpha / of_beta)))
             found[row] = 1.0 - torch.exp(-log)
         return found
 

@@ -100,7 +100,7 @@ class TorchSolver:
     @property
     def capabilities(self) -> frozenset[str]:
         """What this solver can simulate."""
-        treatments = {"radiotherapy", "boost", "temozolomide", "resection", "dead_pool"}
+        treatments = {"radiotherapy", "boost", "temozolomide", "drugs", "resection", "dead_pool"}
         return frozenset(treatments | {"batch", "gradients"})
 
     def options(self) -> dict[str, Any]:
@@ -241,6 +241,7 @@ class TorchSolver:
         values = twin.parameters.replace(**plain)
         wanted = checked_times(times, what="Output times")
         run = self._run(prepared, model, Request(regimen, values), wanted, None)
+        run.treatment.require_temozolomide_alone("The gradient of the tensor executor")
         block = self._block(prepared, model, [run], given=given)
         block.begin_with(self._imaged(prepared, twin, model, given), initial or {})
         thresholds = tuple(checked_thresholds(None, values).values())

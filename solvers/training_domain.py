@@ -126,6 +126,12 @@ class TrainingDomain:
                 "A surrogate is trained around a regimen with one course of radiotherapy and "
                 "no resection; choose another reference."
             )
+        if self.reference.drugs:
+            raise InvalidInput(
+                f"A surrogate's reference has no drug by its schedule "
+                f"({', '.join(drug.name for drug in self.reference.drugs)}), only temozolomide as "
+                "it is usual; choose another reference."
+            )
         if self.reference.radiotherapy[0].boost_target is not None:
             raise InvalidInput("A surrogate's reference has no boost; choose another reference.")
         expected = set(default_ranges(self.parameters))
@@ -200,6 +206,9 @@ class TrainingDomain:
         reasons: list[str] = []
         if regimen.resections:
             reasons.append("no resection was trained")
+        if regimen.drugs:
+            names = " and ".join(dict.fromkeys(drug.name for drug in regimen.drugs))
+            reasons.append(f"no {names} by a schedule of its own was trained")
         if len(regimen.radiotherapy) != 1:
             reasons.append(
                 f"it was trained on one course of radiotherapy, not {len(regimen.radiotherapy)}"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.dose_response import log_surviving_fraction, proton_factors, temozolomide
+from solvers.dose_response import log_surviving_fraction, proton_factors
+from solvers.drug_effects import drug_effects, sensitisation
 from solvers.prepared import Prepared
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
@@ -44,9 +45,8 @@ class Treatment:
             check_basis(parameters)
         self._unrepaired = self._repair()
         self._transition = parameters.value_or("transition_dose", np.inf)
-        self._drug = self.schedule.drug_doses
-        self._kill = parameters.value("temozolomide_kill") if self._drug else 0.0
-        self._kinetics = temozolomide(parameters, twin.body_surface_m2) if self._drug else None
+        self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)
+        self._gain = self._sensitised()
 
     def surviving(
         self, fraction: Fraction, sensitivities: Mapping[int, tuple[float, float]]
@@ -62,8 +62,8 @@ class Treatment:
         return {row: self._share(fraction, factors) for row, factors in sensitivities.items()}
 
     def kind_of(self, fraction: Fraction) -> tuple[Any, ...]:
-        """What the survival of a fraction depends on: its course, and what is unrepaired."""
-        return fraction.course, self._unrepaired[fraction]
+        """What the survival of a fraction depends on: its course, what is unrepaired, drugs."""
+        return fraction.course, self._unrepaired[fraction], self.gain(fraction)
 
     def _share(self, fraction: Fraction, factors: tuple[float, float]) -> NDArray[np.float64]:
         unrepaired = self._unrepaired[fraction]
@@ -75,8 +75,13 @@ class Treatment:
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
+                gain = self.gain(fraction)  # of alpha alone, beta stays
                 log = self._log_survival(
-                    fraction.course, dose, alpha * of_alpha, ratio, of_alpha / of_beta
+                    fraction.course,
+                    dose,
+                    alpha * of_alpha * gain,
+                    ratio,
+                    of_alpha / of_beta * gain,
                 )
                 ratio *= of_alpha / of_beta
                 for course, share in unrepaired:  # 2 beta d_j sum_i d_i exp(-mu (t_j - t_i))
@@ -134,6 +139,36 @@ class Treatment:
             before = fraction.day
         return found
 
+    def _sensitised(self) -> dict[Fraction, float]:
+        """Factor on alpha at each fraction at which drugs raise it, [1]."""
+        found: dict[Fraction, float] = {}
+        for effect in self._drugs:
+            for fraction in self.schedule.fractions:
+                gain = sensitisation(effect, fraction.day, self._parameters)
+                if gain != 1.0:
+                    found[fraction] = found.get(fraction, 1.0) * gain
+        return found
+
+    def gain(self, fraction: Fraction) -> float:
+        """Factor on alpha at a fraction, by drugs that make radiation kill more, [1]."""
+        return self._gain.get(fraction, 1.0)
+
+    def require_temozolomide_alone(self, what: str) -> None:
+        """Refuse drugs other than temozolomide, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            The regimen has another drug, or one that makes radiation kill more.
+        """
+        others = [effect.drug for effect in self._drugs if effect.drug != "temozolomide"]
+        if others or self._gain:
+            raise InvalidInput(
+                f"{what} knows no drug but temozolomide, and this treatment has "
+                f"{' and '.join(others) or 'one that sensitises to radiation'}; use the "
+                "finite-element solver, or leave it out."
+            )
+
     def unrepaired(self, fraction: Fraction) -> tuple[tuple[int, float], ...]:
         """By earlier course, how many of its fractions' damage is left: sum of exp(-mu gap)."""
         return self._unrepaired[fraction]
@@ -165,20 +200,21 @@ class Treatment:
             )
 
     def mean_kill(self, times: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean kill rate of the drug between successive times, [1/day], shape (time - 1,).
+        """Mean kill rate of all drugs together between successive times, [1/day].
 
-        ``log-kill = kappa * AUC`` (SCIENCE 6), so the integral over each interval is exact.
+        The sum of each drug's integral over the interval, which is exact for a kill by exposure
+        (``log-kill = kappa AUC``). Shape (time - 1,).
         """
         times = np.asarray(times, np.float64)
-        if self._kinetics is None or self._kill == 0.0:
+        if not self._drugs:
             return np.zeros(len(times) - 1)
-        exposure = self._kinetics.exposure(self._drug, times)
-        length = np.diff(times)  # 0 where an event and a grid point differ in the last bit
-        mean = np.divide(np.diff(exposure), length, out=np.zeros_like(length), where=length > 0)
-        return self._kill * mean
+        total = self._drugs[0].mean_kill(times)
+        for effect in self._drugs[1:]:
+            total = total + effect.mean_kill(times)
+        return total
 
     def kills(self, begin: float, end: float) -> NDArray[np.float64]:
-        """Mean kill rates of the drug in equal parts of both halves of a step, [1/day].
+        """Mean kill rates of the drugs in equal parts of both halves of a step, [1/day].
 
         One part where there is hardly any drug, parts of at most `PULSE_DAY` where there is:
         what a pulse kills dies at its time, from which its clearance counts. Shape (2, part).

@@ -83,8 +83,10 @@ def test_results_keep_to_the_schema(patient, in_memory, tmp_path):
             assert results[name].attrs["long_name"]
         floats = [n for n in results.variables if results[n].dtype.kind == "f"]
         not_finite = [n for n in floats if not np.isfinite(results[n].values).all()]
-        # Fractions are padded; a time to progression may be infinite; nothing else is missing.
-        assert set(not_finite) <= {"fraction_day", "fraction_dose", "time_to_progression"}
+        # Fractions are padded, a time to progression may be infinite, a geometric dose has no
+        # complication probability; nothing else is missing.
+        missing = {"fraction_day", "fraction_dose", "time_to_progression", "organ_ntcp"}
+        assert set(not_finite) <= missing
         assert not np.isnan(results["time_to_progression"].values).any()
     xr.testing.assert_equal(in_memory, in_folder.load())
     assert in_folder["tumour_density"].dtype == np.float32

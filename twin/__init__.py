@@ -12,7 +12,7 @@ from twin.lazy_names import lazy_names
 if TYPE_CHECKING:
     from twin.building import build, load
     from twin.calendar import Calendar
-    from twin.courses import Radiotherapy, Resection, Temozolomide
+    from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
     from twin.errors import (
         GeometryMismatch,
         InvalidInput,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Names are fetched when they are first used, so that `import twin` takes no time.
 _HOME = {
     "Calendar": "calendar",
+    "Drug": "courses",
     "GeometryMismatch": "errors",
     "Grid": "patient",
     "Image": "images",
@@ -65,6 +66,7 @@ _HOME = {
 
 __all__ = [
     "Calendar",
+    "Drug",
     "GeometryMismatch",
     "Grid",
     "Image",

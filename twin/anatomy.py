@@ -42,6 +42,8 @@ class Anatomy:
         Treatment given already, with its days.
     doses : mapping of str to PlannedDose
         Of treatment plans, for courses of radiotherapy that name one.
+    gfr_ml_min : float or None, [mL/min]
+        Glomerular filtration rate, for drugs that are dosed by it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Anatomy:
     body_surface_m2: float
     delivered: Regimen
     doses: Mapping[str, PlannedDose]
+    gfr_ml_min: float | None = None
 
     def __post_init__(self) -> None:
         for name, structure in self.structures.items():
@@ -100,6 +103,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             body_surface_m2=built.body_surface_m2,
             delivered=built.delivered,
             doses=built.doses,
+            gfr_ml_min=built.gfr_ml_min,
         )
     file = place / "patient.toml" if place.is_dir() else place
     content = read_patient_file(file)
@@ -119,4 +123,5 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         body_surface_m2=content.patient.body_surface,
         delivered=delivered,
         doses=doses_of(content, voxels, file),
+        gfr_ml_min=content.patient.gfr,
     )

@@ -69,6 +69,7 @@ def assemble(
         tensor=voxels.tensor,
         evidence=voxels.evidence,
         doses=doses_of(content, voxels, path),
+        gfr_ml_min=content.patient.gfr,
     )
 
 

@@ -160,6 +160,7 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         "name": twin.name,
         "reference_date": twin.calendar.reference_date.isoformat(),
         "body_surface_m2": twin.body_surface_m2,
+        "gfr_ml_min": twin.gfr_ml_min,
         "delivered": twin.delivered.as_dict(),
         "model": twin.model.as_dict(),
         "shape": list(twin.grid.shape),
@@ -272,4 +273,5 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         tensor=tensor,
         evidence=StartEvidence.from_arrays(start),
         doses=doses,
+        gfr_ml_min=record.get("gfr_ml_min"),
     )

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twin.calendar import Calendar
+from twin.drug_course import Drug
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Event, ResectionEvent
 from twin.radiotherapy import Radiotherapy, check_range
 
-__all__ = ["Course", "Radiotherapy", "Resection", "Temozolomide"]
+__all__ = ["Course", "Drug", "Radiotherapy", "Resection", "Temozolomide"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,4 +113,4 @@ class Resection:
         return f"Resection of the {what} on {calendar.text(self.day)} (day {self.day:g})."
 
 
-Course = Radiotherapy | Temozolomide | Resection
+Course = Radiotherapy | Temozolomide | Drug | Resection

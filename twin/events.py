@@ -22,11 +22,18 @@ class Fraction:
 
 @dataclass(frozen=True, slots=True)
 class DrugDose:
-    """One dose of a drug, by body surface [mg/m2]."""
+    """One dose of a drug, by body surface [mg/m2].
+
+    `auc` [mg min/mL] is the exposure that a dose is given for (carboplatin); its `mg_m2` is not
+    a number until the patient's filtration rate is known. `cycle` is the number of its cycle
+    where the prescription has one, 0 during radiotherapy.
+    """
 
     day: float
     drug: str
     mg_m2: float
+    auc: float | None = None
+    cycle: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.planned_dose import PlannedDose
+from twin.radiotherapy import check_range
 from twin.regimen import Regimen
 from twin.start_evidence import StartEvidence
 from twin.tissue_probabilities import check_probabilities
@@ -163,6 +164,8 @@ class Twin:
     calendar : Calendar
         Day 0 is the date of the reference segmentation.
     body_surface_m2 : float, [m2]
+    gfr_ml_min : float or None, [mL/min]
+        Glomerular filtration rate, for drugs that are dosed by it.
     delivered : Regimen
         Treatment given already, with its days.
     model : ModelChoice
@@ -202,6 +205,7 @@ class Twin:
     tensor: NDArray[np.float32] | None = None
     evidence: StartEvidence | None = None
     doses: Mapping[str, PlannedDose] = field(default_factory=dict)
+    gfr_ml_min: float | None = None
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -238,6 +242,8 @@ class Twin:
                 f"The body surface is {self.body_surface_m2:g} m2, but must lie between "
                 "0.3 and 3.5 m2."
             )
+        if self.gfr_ml_min is not None:
+            check_range("The filtration rate", self.gfr_ml_min, 5.0, 250.0, "mL/min")
 
     def _check_shape(self, shape: tuple[int, ...], what: str) -> None:
         if shape != self.grid.shape:
@@ -346,6 +352,8 @@ class Twin:
             digest.update(b"evidence" + self.evidence.digest())
         for name, dose in sorted(self.doses.items()):
             digest.update(f"dose {name}".encode() + dose.digest())
+        if self.gfr_ml_min is not None:
+            digest.update(f"gfr {self.gfr_ml_min!r}".encode())
         return digest.hexdigest()
 
     def mesh_origins(self) -> tuple[str, ...]:

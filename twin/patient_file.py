@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from twin.calendar import Calendar
-from twin.courses import Course, Radiotherapy, Resection, Temozolomide
+from twin.courses import Course, Drug, Radiotherapy, Resection, Temozolomide
+from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.label_conventions import convention, convention_names
 from twin.parameters import ParameterSet, load_parameter_set
@@ -46,6 +47,9 @@ class PatientTable(FileModel):
         default="patient", max_length=200, description="a pseudonym, never a real name"
     )
     body_surface: quantity("m2", example="1.8 m2", at_least=0.3, at_most=3.5)  # type: ignore[valid-type]
+    gfr: quantity("mL/min", example="90 mL/min", at_least=5.0, at_most=250.0) | None = Field(  # type: ignore[valid-type]
+        default=None, description="glomerular filtration rate, for carboplatin by its AUC"
+    )
 
 
 class StructureTable(FileModel):
@@ -83,7 +87,7 @@ class ParametersTable(FileModel):
         """Return the set with the changes."""
         place = f"{where}: parameters"
         try:
-            base = load_parameter_set(self.set)
+            base = with_drug_parameters(load_parameter_set(self.set), self.model_extra or {})
             units = {name: base[name].unit for name in self.model_extra or {}}
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None
@@ -214,6 +218,7 @@ class PastRadiotherapy(FileModel):
     margin: quantity("mm", example="15 mm") = 15.0  # type: ignore[valid-type]
     planning_margin: quantity("mm", example="3 mm") = 3.0  # type: ignore[valid-type]
     weekdays_only: bool = True
+    dose: str | None = Field(default=None, description="one of [doses]; else geometric")
 
 
 class PastTemozolomide(FileModel):
@@ -225,12 +230,21 @@ class PastTemozolomide(FileModel):
     later_cycles: quantity("mg/m2", example="200 mg/m2") = 200.0  # type: ignore[valid-type]
 
 
+class PastDrug(FileModel):
+    """``[[history.drug]]``: a drug by its schedule."""
+
+    name: str = Field(description="a drug of data/drugs")
+    schedule: str = Field(description='as the clinic writes it: "110 mg/m2 day 1 of 42, 2 cycles"')
+    start: Date | None = Field(default=None, description="date of day 1 of the first cycle")
+
+
 class HistoryTable(FileModel):
     """``[history]``: treatment given before day 0."""
 
     resection: tuple[PastResection, ...] = ()
     radiotherapy: tuple[PastRadiotherapy, ...] = ()
     temozolomide: tuple[PastTemozolomide, ...] = ()
+    drug: tuple[PastDrug, ...] = ()
 
     def regimen(self, calendar: Calendar) -> Regimen:
         """Return what was delivered; all of it must lie before day 0."""
@@ -247,6 +261,7 @@ class HistoryTable(FileModel):
                 ctv_margin_mm=past.margin,
                 ptv_margin_mm=past.planning_margin,
                 weekdays_only=past.weekdays_only,
+                dose=past.dose,
             )
             for past in self.radiotherapy
         ]
@@ -258,6 +273,14 @@ class HistoryTable(FileModel):
                 later_cycles_mg_m2=past.later_cycles,
             )
             for past in self.temozolomide
+        ]
+        courses += [
+            Drug(
+                name=past.name,
+                schedule=past.schedule,
+                start_day=None if past.start is None else float(calendar.day(past.start)),
+            )
+            for past in self.drug
         ]
         regimen = Regimen(*courses)
         for event in regimen.schedule(calendar).events:

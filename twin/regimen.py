@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from twin.calendar import Calendar
-from twin.courses import Course, Radiotherapy, Resection, Temozolomide
+from twin.courses import Course, Drug, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.events import Schedule
 
@@ -16,6 +16,7 @@ __all__ = ["Regimen"]
 _KINDS: dict[str, type[Course]] = {
     "radiotherapy": Radiotherapy,
     "temozolomide": Temozolomide,
+    "drug": Drug,
     "resection": Resection,
 }
 
@@ -30,7 +31,7 @@ class Regimen:
 
     Parameters
     ----------
-    *courses : Radiotherapy, Temozolomide or Resection
+    *courses : Radiotherapy, Temozolomide, Drug or Resection
         In any order.
 
     Examples
@@ -64,6 +65,17 @@ class Regimen:
     def temozolomide(self) -> tuple[Temozolomide, ...]:
         """The courses of temozolomide."""
         return tuple(course for course in self.courses if isinstance(course, Temozolomide))
+
+    @property
+    def drugs(self) -> tuple[Drug, ...]:
+        """The drugs by their schedule."""
+        return tuple(course for course in self.courses if isinstance(course, Drug))
+
+    @property
+    def drug_names(self) -> tuple[str, ...]:
+        """Every drug of the regimen by name, in order of the names."""
+        names = {course.name for course in self.drugs}
+        return tuple(sorted(names | ({"temozolomide"} if self.temozolomide else set())))
 
     @property
     def resections(self) -> tuple[Resection, ...]:
@@ -131,9 +143,9 @@ class Regimen:
     def differences(self, other: Regimen) -> list[str]:
         """What differs from `other`, in words; one entry for each thing that differs."""
         found: list[str] = []
-        for name, kind in _KINDS.items():
-            mine = [course for course in self.courses if type(course) is kind]
-            theirs = [course for course in other.courses if type(course) is kind]
+        mine_of, theirs_of = _by_name(self.courses), _by_name(other.courses)
+        for name in sorted({*mine_of, *theirs_of}, key=_place):
+            mine, theirs = mine_of.get(name, []), theirs_of.get(name, [])
             if len(mine) != len(theirs):
                 found.append(
                     name
@@ -142,6 +154,9 @@ class Regimen:
                 )
                 continue
             for a, b in zip(mine, theirs, strict=True):
+                if type(a) is not type(b):  # temozolomide as it is usual, and by a schedule
+                    found.append(f"{name} schedule")
+                    continue
                 fields = asdict(a)
                 before = asdict(b)
                 changed = [key for key in fields if fields[key] != before[key]]
@@ -167,6 +182,22 @@ class Regimen:
                 )
             courses.append(_KINDS[kind](**values))
         return cls(*courses)
+
+
+def _by_name(courses: tuple[Course, ...]) -> dict[str, list[Course]]:
+    """Courses of each kind in their order; drugs each under their own name."""
+    found: dict[str, list[Course]] = {}
+    for course in courses:
+        name = _kind(course)
+        if isinstance(course, Drug):
+            name = course.name
+        found.setdefault(name, []).append(course)
+    return found
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Kinds in the order of `_KINDS`, drugs by name among them."""
+    return list(_KINDS).index(name if name in _KINDS else "drug"), name
 
 
 def _grouped_radiotherapy(changed: list[str]) -> list[str]:

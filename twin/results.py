@@ -152,12 +152,17 @@ SCHEMA: Mapping[str, Entry] = {
     ),
     # treatment
     "organ_eqd2_mean": Entry(
-        ("scenario", "organ"), "Gy", "mean dose in 2 Gy fractions (EQD2), geometric: lower bound"
+        ("scenario", "organ"), "Gy", "mean EQD2, a lower bound where geometric"
     ),
     "organ_eqd2_d003cc": Entry(
         ("scenario", "organ"),
         "Gy",
-        "least EQD2 in the hottest 0.03 cubic centimetres, geometric: lower bound",
+        "least EQD2 in the hottest 0.03 cubic centimetres, a lower bound where geometric",
+    ),
+    "organ_ntcp": Entry(
+        ("scenario", "organ"),
+        "1",
+        "probability of a complication of the organ; not a number without a plan's dose or a fit",
     ),
     "fraction_day": Entry(
         ("scenario", "fraction"), "day", "time of each fraction; not a number where there is none"

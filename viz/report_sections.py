@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenarios.comparison_text import days_text, error_head, volume_heads, with_error
+from scenarios.complications import percent
 from viz.html import Raw, data_table, items, paragraph, section, table, text
 from viz.palette import scenario_styles
 from viz.subject import Subject
@@ -34,9 +35,9 @@ LIMITS = (
     "The model has growth, spread, radiation, temozolomide and surgery, and nothing else: no mass "
     "effect, no oedema of its own, no necrosis that forms, no blood vessels, no immune response, "
     "no steroids, no resistance that is acquired.",
-    "The dose is geometric: a smooth fall outside the planning volume, without beams, tissue "
-    "densities or machine. Organ doses are lower bounds, and no complication probability may be "
-    "drawn from them.",
+    "A dose is geometric where no treatment plan's is named: a smooth fall outside the planning "
+    "volume, without beams, tissue densities or machine. Its organ doses are lower bounds, and no "
+    "complication probability may be drawn from them.",
     "Parameters that were not fitted to this patient are population values; the cases show some "
     "of what that leaves open, not all of it.",
     "The error bars are of the numerical method alone. They say nothing about whether the model "
@@ -217,11 +218,13 @@ def organs_section(comparison: Comparison) -> Raw:
             name,
             *[
                 f"{row[f'{organ} mean [Gy EQD2]']:.1f} / {row[f'{organ} D0.03cc [Gy EQD2]']:.1f}"
+                + (f"; {percent(row[risk])}" if (risk := f"{organ} NTCP [1]") in row else "")
                 for organ in organs
             ],
         ]
         for name, row in frame.iterrows()
     ]
+    known = any(name.endswith(" NTCP [1]") for name in frame)
     return section(
         "organs",
         "Organs at risk",
@@ -229,8 +232,9 @@ def organs_section(comparison: Comparison) -> Raw:
             ["treatment", *organs],
             rows,
             caption=(
-                "Mean / D0.03cc [Gy EQD2], each organ by its own alpha/beta; geometric dose, so "
-                "lower bounds."
+                "Mean / D0.03cc [Gy EQD2], each organ by its own alpha/beta; of a geometric "
+                "dose: lower bounds."
+                + (" Then NTCP; its sources are in the notes." if known else "")
             ),
         ),
     )

@@ -2,7 +2,7 @@
 
 Every bin of a histogram has to be EQD2 of the organ's own alpha/beta before it goes in. The
 sets of Burman 1991 overstate risk at the doses of today (a brain of 72 Gy throughout comes
-out at 91 %); QUANTEC's statements stand beside them in `data/complications.toml`.
+out at 91 %); QUANTEC's statements stand beside them in `data/limits/complications.toml`.
 """
 
 from __future__ import annotations

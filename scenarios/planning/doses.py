@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenarios.complications import OrganComplication, organ_complications
 from scenarios.metrics import bed, eqd2
 from scenarios.organs import HOTTEST_MM3, organ_eqd2, organs_of
 from scenarios.planning.limits import Limits, OrganLimit, measured
@@ -109,7 +110,7 @@ class OrganPlan:
 
     `mean_gy` and `d003cc_gy` are physical doses of this treatment, `eqd2_mean_gy` and
     `eqd2_d003cc_gy` hold what was delivered before as well. `readings` are by the measures
-    of its limits.
+    of its limits, `complication` is its probability of one, or why there is none.
     """
 
     name: str
@@ -121,6 +122,7 @@ class OrganPlan:
     eqd2_mean_gy: float
     eqd2_d003cc_gy: float
     readings: tuple[OrganReading, ...]
+    complication: OrganComplication
 
 
 def _ml(twin: Twin, mask: np.ndarray) -> float:
@@ -202,6 +204,7 @@ def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]
     effect = organ_eqd2(twin, regimen)
     voxel = twin.grid.voxel_mm3
     readings = _readings(effect, limits.organ, voxel)
+    complications = organ_complications(twin, regimen, effect=effect)
     found = []
     for name, organ in organs_of(twin).items():
         given = physical[organ.mask].astype(np.float64)
@@ -216,6 +219,7 @@ def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]
                 eqd2_mean_gy=measured("mean", effect[name], voxel),
                 eqd2_d003cc_gy=measured(_NEAR_MAXIMUM, effect[name], voxel),
                 readings=tuple(readings.get(name, ())),
+                complication=complications[name],
             )
         )
     return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
-import tomllib
 from functools import cache
 from typing import Annotated, Literal
 
@@ -12,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from scenarios.limit_files import OfOrgans, packaged_limits
 from scenarios.metrics import dose_to_hottest_volume
 from twin.errors import InvalidInput
-from twin.examples import data_file
-from twin.toml_file import FileModel, check
+from twin.toml_file import FileModel
 
 __all__ = [
     "DrugLimits",
@@ -64,26 +62,13 @@ def _known_measure(text: str) -> str:
     return text
 
 
-class OrganLimit(Limit):
+class OrganLimit(OfOrgans, Limit):
     """A dose of an organ, EQD2 with its own alpha/beta, [Gy]."""
 
     unit: Literal["Gy"]
-    organs: tuple[str, ...] = Field(min_length=1, description="names; * stands for any text")
     measure: Annotated[str, AfterValidator(_known_measure)]
     together: bool = Field(default=False, description="the named organs count as one")
     meaning: str = ""
-
-    def concerns(self, organ: str) -> bool:
-        """Whether an organ of this name is meant; case, spaces and hyphens do not matter.
-
-        Examples
-        --------
-        >>> brainstem = load_limits().organ[2]
-        >>> brainstem.concerns("Brain stem"), brainstem.concerns("brain_minus_target")
-        (True, False)
-        """
-        plain = re.sub(r"[\s-]+", "_", organ.strip().lower())
-        return any(fnmatch.fnmatchcase(plain, pattern) for pattern in self.organs)
 
 
 class RadiotherapyLimits(FileModel):
@@ -135,8 +120,7 @@ def load_limits() -> Limits:
     >>> load_limits().radiotherapy.most_days_after_surgery.value
     42.0
     """
-    text = data_file("limits", FILE).read_text(encoding="utf-8")
-    return check(Limits, tomllib.loads(text), where=FILE)
+    return packaged_limits(Limits, FILE)
 
 
 def measured(measure: str, dose_gy: NDArray[np.float64], voxel_mm3: float) -> float:

@@ -18,6 +18,7 @@ from scenarios.planning.schedule import (
     operation_dates,
 )
 from scenarios.planning.warnings import PlanWarning, warnings_of
+from solvers.drug_effects import doses_of_patient
 from twin.errors import InvalidInput
 from twin.targets import structure_mask
 
@@ -102,6 +103,7 @@ class StudyPlan:
     patient: str
     calendar: Calendar
     body_surface_m2: float
+    gfr_ml_min: float | None
     alpha_beta_gy: float
     past: PastPlan
     arms: tuple[ArmPlan, ...]
@@ -171,6 +173,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         patient=twin.name,
         calendar=twin.calendar,
         body_surface_m2=twin.body_surface_m2,
+        gfr_ml_min=twin.gfr_ml_min,
         alpha_beta_gy=twin.parameters.value("alpha_beta"),
         past=past,
         arms=tuple(arms),
@@ -215,7 +218,14 @@ def _arm(scenario: Scenario, twin: Twin) -> ArmPlan:
         fractions=tuple(fractions),
         targets=(),
         organs=(),
-        drugs=tuple(drug_plans(schedule.drug_doses, calendar, fractions, twin.body_surface_m2)),
+        drugs=tuple(
+            drug_plans(
+                doses_of_patient(schedule.drug_doses, twin),
+                calendar,
+                fractions,
+                twin.body_surface_m2,
+            )
+        ),
         doses_as_in=None,
         warnings=(),
     )

@@ -22,6 +22,7 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
         "study": plan.study,
         "patient": plan.patient,
         "body_surface_m2": plan.body_surface_m2,
+        "gfr_ml_min": plan.gfr_ml_min,
         "day_0": calendar.date(0).isoformat(),
         "end": calendar.date(plan.days).isoformat(),
         "end_day": plan.days,
@@ -100,6 +101,7 @@ def _drug(drug: DrugPlan) -> dict[str, Any]:
 
 def _organ(organ: OrganPlan) -> dict[str, Any]:
     kept = asdict(organ)
+    kept["complication"] = organ.complication.record()
     kept["readings"] = [
         {
             "of": reading.name,

@@ -173,7 +173,9 @@ def _without(dates: Sequence[dt.date]) -> tuple[int, tuple[Gap, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class DrugBlock:
-    """Doses of one drug on successive days, all alike; a cycle, or the days with radiotherapy.
+    """Doses of one drug, all alike: a cycle, or the days with radiotherapy.
+
+    Where the prescription has no cycles, successive days are one.
 
     `cycle` is its number from 1, None on days with radiotherapy; `dates` has one entry a dose.
     """
@@ -232,28 +234,36 @@ def drug_plans(
     courses: Sequence[FractionPlan],
     body_surface_m2: float,
 ) -> list[DrugPlan]:
-    """Each drug of a schedule, by name, its doses in blocks of successive days."""
-    by_drug: dict[str, list[tuple[dt.date, float]]] = {}
+    """Each drug of a schedule, by name, its doses in blocks: cycles, or successive days."""
+    by_drug: dict[str, list[DrugDose]] = {}
     for dose in doses:
-        by_drug.setdefault(dose.drug, []).append((calendar.date(dose.day), dose.mg_m2))
+        by_drug.setdefault(dose.drug, []).append(dose)
     plans = []
     for drug, given in by_drug.items():
-        runs: list[list[tuple[dt.date, float]]] = []
-        for date, amount in sorted(given, key=lambda one: one[0]):
-            last = runs[-1][-1] if runs else None
-            if last is None or date - last[0] > _DAY or amount != last[1]:
+        runs: list[list[DrugDose]] = []
+        for dose in sorted(given, key=lambda one: calendar.date(one.day)):
+            if not runs or not _together(runs[-1][-1], dose, calendar):
                 runs.append([])
-            runs[-1].append((date, amount))
+            runs[-1].append(dose)
         blocks, cycle = [], 0
         for run in runs:
-            dates = tuple(date for date, _ in run)
+            dates = tuple(calendar.date(dose.day) for dose in run)
             beside = any(
                 course.first <= dates[-1] and dates[0] <= course.last for course in courses
             )
+            if run[0].cycle is not None:  # as prescribed: 0 with radiotherapy
+                beside = run[0].cycle == 0
             cycle += not beside
-            blocks.append(DrugBlock(dates, run[0][1], None if beside else cycle))
+            blocks.append(DrugBlock(dates, run[0].mg_m2, None if beside else cycle))
         plans.append(DrugPlan(drug, tuple(blocks), body_surface_m2))
     return plans
+
+
+def _together(one: DrugDose, other: DrugDose, calendar: Calendar) -> bool:
+    """Whether two successive doses belong to one block."""
+    if one.mg_m2 != other.mg_m2 or one.cycle != other.cycle:
+        return False
+    return one.cycle is not None or calendar.date(other.day) - calendar.date(one.day) <= _DAY
 
 
 def operation_dates(

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from scenarios.complications import BOTH_SOURCES, GEOMETRIC, percent
 from scenarios.planning.schedule import DrugPlan, FractionPlan, Gap, date_text
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def _lines(plan: StudyPlan) -> Iterator[str]:
     calendar = plan.calendar
     yield f"{plan.study}: what would be given; nothing has been run"
     yield ""
+    filtration = "" if plan.gfr_ml_min is None else f"GFR {plan.gfr_ml_min:g} mL/min; "
     yield from _wrapped(
-        f"Patient: {plan.patient}; body surface {plan.body_surface_m2:g} m2; day 0 is "
+        f"Patient: {plan.patient}; body surface {plan.body_surface_m2:g} m2; {filtration}day 0 is "
         f"{calendar.text(0)}, the simulation ends on {calendar.text(plan.days)} "
         f"(day {plan.days:g}).",
         0,
@@ -117,6 +119,10 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
             )
             + " brain_minus_target is the brain without the gross tumour of day 0."
         )
+    if any(organ.complication.known for organ in organs):
+        yield BOTH_SOURCES
+    if any(organ.complication.reason == GEOMETRIC for organ in organs):
+        yield GEOMETRIC
     if any(organ.stylised for organ in organs):
         yield "Organs with * are simple shapes, not this patient's outlines."
     if any(course.most_a_day > 1 for arm in plan.arms for course in arm.fractions):
@@ -273,6 +279,20 @@ def _organ_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
             f"{organ.eqd2_mean_gy:>9.1f} {organ.eqd2_d003cc_gy:>8.1f}   "
             f"{_plain(organ.alpha_beta_gy):>4}   {_limits(organ)}"
         ).rstrip()
+    yield from _complication_lines(organs)
+
+
+def _complication_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
+    """Each organ's NTCP and what is stated beside it; nothing of a geometric dose."""
+    found = [(organ.name, organ.complication) for organ in organs]
+    if all(one.reason == GEOMETRIC for _, one in found):
+        return
+    yield "     complication probability (NTCP) by a fit; beside it what another source states"
+    for name, one in found:
+        if one.known and one.fit is not None:
+            yield from _wrapped(f"{name}: {percent(one.probability)} {one.fit.sentence}.", 5, 4)
+        elif one.reason != GEOMETRIC:
+            yield from _wrapped(f"{name}: {one.reason}", 5, 4)
 
 
 def _limits(organ: OrganPlan) -> str:

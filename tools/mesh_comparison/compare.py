@@ -167,8 +167,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "ways. The explicit step is the "
         f"longest stable one for {DIFFUSIVITY} mm²/day; wrong sign is the share of "
         "transmissibilities that are negative.\n\n" + "\n\n".join(sections) + "\n\n"
-        "CGAL is built from source: install `libcgal-dev` and `libeigen3-dev` (Debian, Ubuntu) "
-        "first, then run the command again.\n"
+        "CGAL comes with Debian's and Ubuntu's `python3-pygalmesh`; elsewhere it is built from "
+        "source and needs `libcgal-dev` and `libeigen3-dev` first. Then run the command again.\n"
     )
 
 

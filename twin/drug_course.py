@@ -1,0 +1,157 @@
+"""A drug as the clinic prescribes it: a name, and a schedule in the clinic's words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twin.calendar import Calendar
+from twin.drug_schedules import Cycles, DuringRadiotherapy, SchedulePart, read_schedule
+from twin.drugs import load_drug
+from twin.errors import InvalidInput
+from twin.events import DrugDose, Event
+from twin.radiotherapy import Radiotherapy, check_range
+
+if TYPE_CHECKING:
+    from twin.courses import Course
+
+__all__ = ["Drug"]
+
+#: Exposures are targets of Calvert's formula, which is of this drug.
+DOSED_BY_EXPOSURE = "carboplatin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drug:
+    """A drug by its schedule.
+
+    Parameters
+    ----------
+    name : str
+        A drug of ``data/drugs``.
+    schedule : str
+        As the clinic writes it, read by `twin.drug_schedules.read_schedule`.
+    start_day : float or None, [day]
+        Day 1 of the first cycle. None where cycles follow radiotherapy.
+    break_days : float, [day]
+        From the last fraction to the first cycle, where no start is given.
+
+    Raises
+    ------
+    InvalidInput
+        A drug or a schedule that is not known, cycles without a start, a start without cycles.
+
+    Examples
+    --------
+    >>> import datetime
+    >>> drug = Drug(name="lomustine", schedule="110 mg/m2 day 1 of 42, 6 cycles", start_day=28.0)
+    >>> drug.describe(Calendar(datetime.date(2026, 3, 30)), ())
+    'Lomustine: 110 mg/m2 on day 1 of 42, 6 cycles, from Mon 27 Apr 2026.'
+    """
+
+    name: str
+    schedule: str
+    start_day: float | None = None
+    break_days: float = 28.0
+
+    def __post_init__(self) -> None:
+        load_drug(self.name)
+        check_range("The break after radiotherapy", self.break_days, 0, 365, "day")
+        if self.start_day is not None:
+            check_range(f"The start of {self.name}", self.start_day, -36500.0, 36500.0, "day")
+        cycles = [part for part in self.parts if isinstance(part, Cycles)]
+        if len(cycles) == len(self.parts) and self.start_day is None:
+            raise InvalidInput(
+                f"{self.name.capitalize()} in cycles ({self.schedule}) has no start; give the day "
+                'of the first dose, such as start = "28 day".'
+            )
+        if not cycles and self.start_day is not None:
+            raise InvalidInput(
+                f"{self.name.capitalize()} ({self.schedule}) begins with radiotherapy, but a start "
+                f"on day {self.start_day:g} is given as well; leave the start out."
+            )
+        for part in self.parts:
+            if part.amount.unit == "AUC" and self.name != DOSED_BY_EXPOSURE:
+                raise InvalidInput(
+                    f"{self.name.capitalize()} is given as {part.amount}, but only "
+                    f"{DOSED_BY_EXPOSURE} is dosed by its exposure; write an amount in mg/m2."
+                )
+
+    @property
+    def parts(self) -> tuple[SchedulePart, ...]:
+        """The parts of the schedule, in order."""
+        return read_schedule(self.schedule)
+
+    def _radiotherapy_days(
+        self, calendar: Calendar, others: Sequence[Course]
+    ) -> tuple[float, float]:
+        """Times of the first and the last fraction of the first course of radiotherapy, [day]."""
+        for course in others:
+            if isinstance(course, Radiotherapy):
+                days = course.fraction_days(calendar)
+                return days[0], days[-1]
+        raise InvalidInput(
+            f"{self.name.capitalize()} is given during radiotherapy ({self.schedule}), but this "
+            "regimen has no radiotherapy; add one, or write cycles."
+        )
+
+    def _begins(
+        self, calendar: Calendar, others: Sequence[Course]
+    ) -> list[tuple[SchedulePart, float]]:
+        """Each part with the time of its first dose, or of day 1 of its first cycle, [day]."""
+        found: list[tuple[SchedulePart, float]] = []
+        begin = self.start_day
+        for part in self.parts:
+            if isinstance(part, DuringRadiotherapy):
+                first, last = self._radiotherapy_days(calendar, others)
+                found.append((part, first))
+                if begin is not None and begin <= last:
+                    raise InvalidInput(
+                        f"The cycles of {self.name} begin on day {begin:g}, before radiotherapy "
+                        f"ends on day {last:g}; start them later, or leave the start out."
+                    )
+                begin = last + self.break_days if begin is None else begin
+                continue
+            assert begin is not None  # noqa: S101 - checked when it was made
+            found.append((part, begin))
+            begin += part.length_days * part.cycles
+        return found
+
+    def _last_fraction(self, calendar: Calendar, others: Sequence[Course]) -> float:
+        return self._radiotherapy_days(calendar, others)[1]
+
+    def events(self, calendar: Calendar, index: int, others: Sequence[Course]) -> list[Event]:
+        """The doses, as events; the first radiotherapy of `others` sets those beside it."""
+        doses: list[Event] = []
+        cycle = 0
+        for part, begin in self._begins(calendar, others):
+            if isinstance(part, DuringRadiotherapy):
+                last = self._last_fraction(calendar, others)
+                count = round(last - begin) // part.interval_days + 1
+                doses += [self._dose(begin + k * part.interval_days, part, 0) for k in range(count)]
+                continue
+            for number in range(part.cycles):
+                cycle += 1
+                start = begin + number * part.length_days
+                doses += [self._dose(start + day - 1, part, cycle) for day in part.days]
+        return doses
+
+    def _dose(self, day: float, part: SchedulePart, cycle: int) -> DrugDose:
+        amount = part.amount
+        if amount.unit == "AUC":
+            return DrugDose(day, self.name, math.nan, auc=amount.value, cycle=cycle)
+        return DrugDose(day, self.name, amount.value, cycle=cycle)
+
+    def describe(self, calendar: Calendar, others: Sequence[Course]) -> str:
+        """The course in one plain sentence."""
+        said = []
+        for part, begin in self._begins(calendar, others):
+            if isinstance(part, DuringRadiotherapy):
+                last = self._last_fraction(calendar, others)
+                days = round(last - begin) + 1
+                said.append(f"{part}, for {days} days from {calendar.text(begin)}")
+            else:
+                said.append(f"{part}, from {calendar.text(begin)}")
+        return f"{self.name.capitalize()}: {'; then '.join(said)}."
