@@ -199,7 +199,9 @@ def _orders(one: xr.Dataset) -> list[str]:
     low, high = error_bars.ORDERS
     found = [
         f"{name!r} ({order:.2g})"
-        for name, order in zip(one["scenario"].values, one["observed_order"].values, strict=True)
+        for name, order in zip(
+            map(str, one["scenario"].values), one["observed_order"].values, strict=True
+        )
         if not error_bars.is_asymptotic(order)
     ]
     if not found:

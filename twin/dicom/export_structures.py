@@ -208,7 +208,7 @@ def outlines(share: NDArray[np.floating], level: float = 0.5) -> list[NDArray[np
     >>> share = np.zeros((5, 5))
     >>> share[1:4, 1:4] = 1.0
     >>> [polygon] = outlines(share)
-    >>> polygon.min(), polygon.max()
+    >>> float(polygon.min()), float(polygon.max())
     (0.5, 3.5)
     """
     import contourpy
