@@ -102,6 +102,8 @@ class Comparison:
                     "endpoint": one.endpoint,
                     "ranks": dict(one.ranks),
                     "tied_with": {arm: list(others) for arm, others in one.tied_with.items()},
+                    "better_in": {arm: dict(others) for arm, others in one.better_in.items()},
+                    "cases": one.cases,
                 }
                 for one in self.rankings
             ],

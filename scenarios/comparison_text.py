@@ -16,9 +16,12 @@ from rich.text import Text
 from scenarios.complications import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from scenarios.comparison import Comparison
+    from scenarios.ranking import Ranking
 
 __all__ = [
     "NOT_ASYMPTOTIC",
@@ -111,7 +114,10 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
     ):
         console.print(table)
         console.print()
-    lines = [_difference(name, entry) for name, entry in comparison.differences.items()]
+    lines = [
+        _difference(name, entry, comparison.rankings)
+        for name, entry in comparison.differences.items()
+    ]
     lines += [f"Warning: {sentence}" for sentence in comparison.warnings]
     lines += [f"Note: {sentence}" for sentence in comparison.notes if sentence]
     for line in lines:
@@ -247,8 +253,15 @@ def _rankings(comparison: Comparison) -> list[Table]:
     return [table]
 
 
-def _difference(name: str, entry: dict[str, Any]) -> str:
+def _difference(name: str, entry: dict[str, Any], rankings: Sequence[Ranking]) -> str:
     if entry["compared_with"] is None:
         return f"{name}: compared with no other arm."
     things = "; ".join(entry["differs_in"]) or "nothing"
-    return f"{name}: compared with {entry['compared_with']!r}; differs in: {things}."
+    other = entry["compared_with"]
+    text = f"{name}: compared with {other!r}; differs in: {things}"
+    better = [
+        f"{one.better_in[name][other]} of {one.cases} ({one.endpoint})"
+        for one in rankings
+        if one.cases > 1
+    ]
+    return text + (f"; better in {', '.join(better)} cases." if better else ".")

@@ -109,4 +109,6 @@ def changes_text(case: Case, base: ParameterSet) -> str:
         f"{name} {value:g} instead of {base.value(name):g} {base[name].unit}"
         for name, value in case.values(base).items()
     ]
+    if case.setup is not None:
+        parts.append(case.setup.describe())
     return ("; ".join(parts) or f"the parameters of the patient ({base.name})") + "."

@@ -107,11 +107,17 @@ class Ranking:
         By arm, the best first.
     tied_with : mapping of str to tuple of str
         By arm, the arms that it can not be told apart from.
+    better_in : mapping of str to mapping of str to int
+        By arm and other arm, in how many cases the one is better, whatever the numerical errors.
+    cases : int
+        Of the results; where cases are draws, `better_in` by this is the probability.
     """
 
     endpoint: str
     ranks: Mapping[str, int]
     tied_with: Mapping[str, tuple[str, ...]]
+    better_in: Mapping[str, Mapping[str, int]]
+    cases: int
 
 
 def rank_values(
@@ -168,6 +174,20 @@ def rank(results: xr.Dataset, endpoints: list[Endpoint] | None = None) -> list[R
                 endpoint.name,
                 {names[i]: int(ranks[i]) for i in order},
                 {names[i]: tuple(names[j] for j in np.flatnonzero(tied[i])) for i in order},
+                _better_in(names, value, larger_is_better=endpoint.larger_is_better),
+                value.shape[1],
             )
         )
     return found
+
+
+def _better_in(
+    names: list[str], value: NDArray[np.float64], *, larger_is_better: bool
+) -> dict[str, dict[str, int]]:
+    """In how many cases each arm is better than each other one."""
+    sign = 1.0 if larger_is_better else -1.0
+    count = (sign * (value[:, None, :] - value[None, :, :]) > 0.0).sum(axis=2)
+    return {
+        one: {other: int(count[i, j]) for j, other in enumerate(names) if j != i}
+        for i, one in enumerate(names)
+    }

@@ -113,8 +113,11 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
         for j, case in enumerate(study.cases):
             parameters = case.parameters(twin.parameters)
             patient = on_mesh.replace(parameters=parameters)
+            displaced = patient.replace(setup=case.setup) if case.setup else patient
             values = {name: parameters.value(name) for name in parameters}
             for i, scenario in enumerate(study.scenarios):
+                irradiated = bool(scenario.regimen.radiotherapy) and case.setup is not None
+                setup = {"setup": case.setup.as_dict()} if irradiated and case.setup else {}
                 key = sha256_of(
                     {
                         "run_format": RUN_FORMAT,
@@ -126,12 +129,19 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         "fields": fields,
                         "solver": options,
                         **_drugs(scenario.regimen),
+                        **setup,
                     }
                 )
                 hash_of[(i, j, mesh)] = key
                 label = f"{scenario.name}, {case.name}" + ("" if first else f", {mesh}")
                 job = _Job(
-                    key, label, patient, scenario.regimen, by, tuple(times.tolist()), tuple(fields)
+                    key,
+                    label,
+                    displaced if setup else patient,
+                    scenario.regimen,
+                    by,
+                    tuple(times.tolist()),
+                    tuple(fields),
                 )
                 jobs.setdefault(key, job)
     resolved = study.as_dict(twin)

@@ -19,6 +19,7 @@ from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
+from twin.setup_error import SetupError
 from twin.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Case:
     changes : mapping of str to str or float
         Parameters by name; text with a unit ("0.045 1/day"), or a plain number in
         the unit of the parameter set.
+    setup : SetupError or None
+        Where the dose of every arm goes instead of its place.
 
     Examples
     --------
@@ -83,6 +86,7 @@ class Case:
 
     name: str
     changes: Mapping[str, str | float] = field(default_factory=dict)
+    setup: SetupError | None = None
 
     def __post_init__(self) -> None:
         _check_name("case", self.name)
@@ -300,6 +304,7 @@ class Study:
                         for name, value in case.values(twin.parameters).items()
                     },
                     "description": description.changes_text(case, twin.parameters),
+                    **({} if case.setup is None else {"setup": case.setup.as_dict()}),
                 }
                 for case in self.cases
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
 from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
+from twin.setup_error import drawn_setup_errors
 from twin.toml_file import FileModel, check, read_toml
 from twin.units import parse_quantity
 
@@ -253,6 +255,25 @@ class ScansTable(_Table):
         )
 
 
+class SetupErrorsTable(_Table):
+    """Set-up errors: each case is also run with the dose of all arms displaced alike."""
+
+    systematic: Millimetre = _quantity("standard deviation of the shift along each axis", "2 mm")
+    random: Millimetre = _quantity("that of single fractions, which blurs the dose", "2 mm")
+    draws: int = Field(default=4, ge=1, le=100, description="number of shifts that are drawn")
+    seed: int = Field(default=0, ge=0, description="of the draws")
+
+    def cases(self, cases: Sequence[Case]) -> list[Case]:
+        """The cases as planned, and each with every shift, the same for all of them."""
+        errors = drawn_setup_errors(self.systematic, self.random, self.draws, self.seed)
+        displaced = [
+            Case(f"{case.name}, set-up {k}", dict(case.changes), error)
+            for case in cases
+            for k, error in enumerate(errors, start=1)
+        ]
+        return [*cases, *displaced]
+
+
 class CaseTable(_Table):
     """One assumption about the unknown parameters."""
 
@@ -275,6 +296,7 @@ class StudyFile(_Table):
     fields_every: Day = _quantity("interval of the stored densities", "7 day")
     seed: int = Field(default=0, ge=0, description="recorded with the results")
     scans: ScansTable = Field(default_factory=ScansTable)
+    setup_errors: SetupErrorsTable | None = None
     scenario: list[ScenarioTable] = Field(min_length=1)
     case: list[CaseTable] = Field(
         default_factory=lambda: [CaseTable(name="expected")], min_length=1
@@ -287,9 +309,10 @@ class StudyFile(_Table):
                 f"The horizon is {self.horizon:g} day; at most {LONGEST_STUDY_DAY:g} day can be "
                 "simulated."
             )
+        cases = [Case(table.name, dict(table.parameters)) for table in self.case]
         return Study(
             [table.scenario() for table in self.scenario],
-            [Case(table.name, dict(table.parameters)) for table in self.case],
+            cases if self.setup_errors is None else self.setup_errors.cases(cases),
             days=self.horizon,
             fields_every_days=self.fields_every,
             seed=self.seed,

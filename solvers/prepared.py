@@ -42,14 +42,16 @@ GREY = ("grey_matter",)
 class Prepared:
     """Operators, distances and doses of one twin, each made when first asked for.
 
+    What is made is shared with `like`, which differs by the set-up error alone.
+
     Safe to share between threads. Nothing here depends on the parameters of
     growth but by an explicit argument.
     """
 
-    def __init__(self, twin: Twin) -> None:
+    def __init__(self, twin: Twin, like: Prepared | None = None) -> None:
         self.twin = twin
-        self._lock = threading.RLock()
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock: Any = threading.RLock() if like is None else like._lock
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict() if like is None else like._kept
 
     def _remember(
         self, key: Hashable, make: Any, at_most: int = 48, of_a_kind: int | None = None
@@ -281,7 +283,7 @@ class Prepared:
         def make() -> NDArray[np.float64]:
             return np.maximum(at_nodes(self.twin, self.dose_map(key).total_gy), 0.0)
 
-        return scale * self._remember(("dose", key), make)
+        return scale * self._remember(("dose", key, self.twin.setup), make, of_a_kind=16)
 
     def let_at_nodes(self, course: Radiotherapy) -> NDArray[np.float64] | None:
         """Linear energy transfer of a course at the nodes, [keV/um], shape (node,).
@@ -289,12 +291,14 @@ class Prepared:
         None where its effectiveness does not vary.
         """
         plan = None if course.dose is None else self.twin.doses.get(course.dose)
-        if plan is None or plan.variable is None or plan.let_kev_um is None:
+        if plan is None or plan.variable is None:
             return None
-        let = plan.let_kev_um
-        found: NDArray[np.float64] = self._remember(
-            ("let", course.dose), lambda: np.maximum(at_nodes(self.twin, let), 0.0)
-        )
+
+        def make() -> NDArray[np.float64]:
+            let = self.dose_map(course.where_dose_goes()).let_kev_um
+            return np.maximum(at_nodes(self.twin, let), 0.0)  # type: ignore[arg-type]
+
+        found: NDArray[np.float64] = self._remember(("let", course.dose, self.twin.setup), make)
         return found
 
 
@@ -322,5 +326,6 @@ def prepare(twin: Twin) -> Prepared:
         else:
             while len(_prepared) >= 6:
                 _prepared.popitem(last=False)
-            _prepared[key] = Prepared(twin)
-        return _prepared[key]
+            _prepared[key] = Prepared(twin.replace(setup=None) if twin.setup else twin)
+        found = _prepared[key]
+        return found if twin.setup is None else Prepared(twin, found)

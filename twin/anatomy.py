@@ -21,6 +21,7 @@ from twin.patient_file import read_patient_file
 from twin.patient_images import read_voxels
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
+from twin.setup_error import SetupError
 
 __all__ = ["Anatomy", "read_anatomy"]
 
@@ -44,6 +45,8 @@ class Anatomy:
         Of treatment plans, for courses of radiotherapy that name one.
     gfr_ml_min : float or None, [mL/min]
         Glomerular filtration rate, for drugs that are dosed by it.
+    setup : SetupError or None
+        Where the dose of every course goes instead of its place.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Anatomy:
     delivered: Regimen
     doses: Mapping[str, PlannedDose]
     gfr_ml_min: float | None = None
+    setup: SetupError | None = None
 
     def __post_init__(self) -> None:
         for name, structure in self.structures.items():

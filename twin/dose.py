@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +21,9 @@ from twin.errors import InvalidInput, NotConverged
 from twin.targets import distance_to, planning_target, structure_mask
 
 if TYPE_CHECKING:
-    from twin.patient import Twin
+    from twin.patient import Grid, Twin
     from twin.regimen import Regimen
+    from twin.setup_error import SetupError
 
 __all__ = ["DoseMap", "dose_maps"]
 
@@ -191,9 +192,22 @@ def dose_maps(twin: Twin, regimen: Regimen) -> list[DoseMap]:
     """The dose of each course of radiotherapy in the regimen, in its order.
 
     With a boost, the dose per fraction differs from place to place; each
-    place is given its own total in the same number of fractions.
+    place is given its own total in the same number of fractions. With a set-up error of the
+    twin the dose is where that puts it.
     """
     if not regimen.radiotherapy:
         return []
-    anatomy = twin.content_hash
-    return [_dose_map(twin, course, anatomy) for course in regimen.radiotherapy]
+    planned = twin if twin.setup is None else twin.replace(setup=None)
+    anatomy = planned.content_hash
+    maps = [_dose_map(planned, course, anatomy) for course in regimen.radiotherapy]
+    return maps if twin.setup is None else [_given(one, twin.setup, twin.grid) for one in maps]
+
+
+def _given(planned: DoseMap, error: SetupError, grid: Grid) -> DoseMap:
+    """A dose as it is given with a set-up error; its linear energy transfer goes with it."""
+    let = planned.let_kev_um
+    return replace(
+        planned,
+        total_gy=error.applied(planned.total_gy, grid.affine),
+        let_kev_um=None if let is None else error.applied(let, grid.affine),
+    )

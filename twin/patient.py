@@ -23,6 +23,7 @@ from twin.parameters import ParameterSet
 from twin.planned_dose import PlannedDose
 from twin.radiotherapy import check_range
 from twin.regimen import Regimen
+from twin.setup_error import SetupError
 from twin.start_evidence import StartEvidence
 from twin.tissue_probabilities import check_probabilities
 
@@ -179,6 +180,8 @@ class Twin:
         What the images leave open of day 0: the spread of several segmentations, a density.
     doses : mapping of str to PlannedDose
         Of treatment plans, for courses of radiotherapy that name one.
+    setup : SetupError or None
+        Where the dose of every course goes instead of its place.
 
     Raises
     ------
@@ -205,6 +208,7 @@ class Twin:
     tensor: NDArray[np.float32] | None = None
     evidence: StartEvidence | None = None
     doses: Mapping[str, PlannedDose] = field(default_factory=dict)
+    setup: SetupError | None = None
     gfr_ml_min: float | None = None
 
     def __post_init__(self) -> None:
@@ -231,11 +235,7 @@ class Twin:
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
         object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
-        for mesh, what in (
-            (self.mesh, "mesh"),
-            (self.coarse_mesh, "coarse mesh"),
-            (self.coarsest_mesh, "coarsest mesh"),
-        ):
+        for what, mesh in self._meshes.items():
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
             raise InvalidInput(
@@ -354,16 +354,18 @@ class Twin:
             digest.update(f"dose {name}".encode() + dose.digest())
         if self.gfr_ml_min is not None:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
+        if self.setup is not None:
+            digest.update(json.dumps(self.setup.as_dict()).encode())
         return digest.hexdigest()
+
+    @property
+    def _meshes(self) -> dict[str, Mesh]:
+        fine, coarse, coarsest = self.mesh, self.coarse_mesh, self.coarsest_mesh
+        return {"mesh": fine, "coarse mesh": coarse, "coarsest mesh": coarsest}
 
     def mesh_origins(self) -> tuple[str, ...]:
         """How each of the meshes was made, in sentences for reports."""
-        meshes = {
-            "mesh": self.mesh,
-            "coarse mesh": self.coarse_mesh,
-            "coarsest mesh": self.coarsest_mesh,
-        }
-        return tuple(f"{name}: {mesh.origin}" for name, mesh in meshes.items() if mesh.origin)
+        return tuple(f"{name}: {mesh.origin}" for name, mesh in self._meshes.items() if mesh.origin)
 
     def describe(self) -> str:
         """Return the patient in plain sentences."""
