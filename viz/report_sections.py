@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 LIMITS = (
-    "The model has growth, spread, radiation, temozolomide and surgery, and nothing else: no mass "
+    "The model has growth, spread, radiation, drugs and surgery, and nothing else: no mass "
     "effect, no oedema of its own, no necrosis that forms, no blood vessels, no immune response, "
     "no steroids, no resistance that is acquired.",
     "A dose is geometric where no treatment plan's is named: a smooth fall outside the planning "
@@ -289,7 +289,7 @@ def parameters_section(subject: Subject) -> Raw:
         "Assumptions",
         paragraph(
             "Growth is logistic, spread is diffusion that differs by tissue, each fraction kills "
-            "by the linear-quadratic law, temozolomide by its concentration in plasma; what is "
+            "by the linear-quadratic law, drugs by their concentration; what is "
             "killed stays visible until it is cleared. Evidence: A fitted to this patient, B "
             "patients or a trial, C animals or in vitro, D assumed."
         ),
