@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from scenarios import description
 from scenarios.scans import ScanCalendar
 from solvers.drug_effects import doses_of_patient
+from solvers.radiosensitivity import check_basis
+from twin.dose import check_dose
 from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
+from twin.targets import structure_mask
 from twin.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -240,6 +243,10 @@ class Study:
             schedule = scenario.regimen.schedule(twin.calendar)
             try:
                 doses_of_patient(schedule.drug_doses, twin)
+                for course in scenario.regimen.radiotherapy:
+                    check_dose(twin, course)
+                for operation in scenario.regimen.resections:
+                    structure_mask(twin, operation.structure)
             except InvalidInput as error:
                 raise InvalidInput(f"Scenario {scenario.name!r}: {error}") from None
             for event in schedule.events:
@@ -256,8 +263,11 @@ class Study:
                         f"days; start earlier, or set the horizon to {math.ceil(event.day)} day "
                         "or more."
                     )
+        irradiated = any(scenario.regimen.radiotherapy for scenario in self.scenarios)
         for case in self.cases:
-            case.parameters(twin.parameters)
+            parameters = case.parameters(twin.parameters)
+            if irradiated:
+                check_basis(parameters)
 
     def warnings(self, twin: Twin) -> list[str]:
         """What a reader of the results should know beforehand, in plain sentences."""

@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from solvers.dose_response import log_surviving_fraction, proton_factors
 from solvers.drug_effects import drug_effects, sensitisation
 from solvers.prepared import Prepared
+from solvers.radiosensitivity import check_basis
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
 from twin.events import Fraction
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
 
-__all__ = ["NO_DRUG", "PULSE_DAY", "Treatment", "check_basis"]
+__all__ = ["NO_DRUG", "PULSE_DAY", "Treatment"]
 
 HOURS_PER_DAY = 24.0
-#: Bases of a radiosensitivity with which the growth equation may be used.
-IMAGE_BASES = ("image", "calibrated")
 
 #: Below this mean kill rate [1/day] a step counts as without a drug.
 NO_DRUG = 1e-7
@@ -236,25 +235,3 @@ class Treatment:
             part = course.fractions_given / course.fractions
             total = total + part * self._prepared.dose_at_nodes(course)
         return total
-
-
-def check_basis(parameters: ParameterSet) -> None:
-    """Refuse a radiosensitivity that does not belong into the equation with growth.
-
-    Images show the net of kill and of growth between fractions. A radiosensitivity fitted to
-    them with the equation's own growth is a tenth of one from cure rates or colony counts, so
-    one in place of the other is wrong by that factor in every fraction.
-
-    Raises
-    ------
-    InvalidInput
-        `alpha` states another basis than images.
-    """
-    basis = parameters["alpha"].basis
-    if basis not in IMAGE_BASES:
-        value = parameters.value("alpha")
-        raise InvalidInput(
-            f"alpha is {value:g} 1/Gy on the basis of {basis}, but the equation with growth takes "
-            'one fitted to images (basis = "image"), about a tenth of those from cure rates or '
-            "colonies: give such a one, or leave alpha to the parameter set."
-        )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from twin.regimen import Regimen
     from twin.setup_error import SetupError
 
-__all__ = ["DoseMap", "dose_maps"]
+__all__ = ["DoseMap", "check_dose", "dose_maps"]
 
 #: assumed: 80 % to 20 % distance of 6.7 mm, usual for conformal photon plans in the brain.
 PENUMBRA_SIGMA_MM = 4.0
@@ -162,30 +162,50 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
 
 
 def _planned(twin: Twin, radiotherapy: Radiotherapy, name: str) -> DoseMap:
-    """The dose of a plan, scaled to the prescription; the target has to lie in its grid."""
+    """The dose of a plan, scaled to the prescription."""
+    check_dose(twin, radiotherapy)
+    plan = twin.doses[name]
+    return DoseMap(
+        np.float32(radiotherapy.total_dose_gy) * plan.relative,
+        radiotherapy.fractions,
+        radiotherapy.fractions_given,
+        structure_mask(twin, radiotherapy.target),
+        plan.variable,
+        plan.let_kev_um,
+    )
+
+
+def check_dose(twin: Twin, radiotherapy: Radiotherapy) -> None:
+    """Refuse a course whose dose cannot be had from a twin; quick, no dose is made.
+
+    Raises
+    ------
+    InvalidInput
+        A target or boost that the twin does not have, a planned dose that it does not have, or
+        one whose grid leaves out a part of the target.
+    """
+    target = structure_mask(twin, radiotherapy.target)
+    if not target.any():
+        raise InvalidInput(
+            f"The target {radiotherapy.target!r} is empty; choose a structure with voxels in it."
+        )
+    if radiotherapy.boost_target is not None:
+        structure_mask(twin, radiotherapy.boost_target)
+    name = radiotherapy.dose
+    if name is None:
+        return
     if name not in twin.doses:
         known = ", ".join(sorted(twin.doses)) or "none"
         raise InvalidInput(
             f"The patient has no planned dose {name!r}; it has {known}: add "
             f"[doses.{name}] to patient.toml."
         )
-    plan = twin.doses[name]
-    target = structure_mask(twin, radiotherapy.target)
-    share = float(plan.covered[target].mean()) if target.any() else 0.0
+    share = float(twin.doses[name].covered[target].mean())
     if share < 1.0:
         raise InvalidInput(
             f"The planned dose {name!r} covers {100 * share:.1f} % of the target "
             f"{radiotherapy.target!r}; export a grid that covers all of it."
         )
-    total = np.float32(radiotherapy.total_dose_gy) * plan.relative
-    return DoseMap(
-        total,
-        radiotherapy.fractions,
-        radiotherapy.fractions_given,
-        target,
-        plan.variable,
-        plan.let_kev_um,
-    )
 
 
 def dose_maps(twin: Twin, regimen: Regimen) -> list[DoseMap]:
