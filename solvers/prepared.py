@@ -42,7 +42,7 @@ GREY = ("grey_matter",)
 class Prepared:
     """Operators, distances and doses of one twin, each made when first asked for.
 
-    What is made is shared with `like`, which differs by the set-up error alone.
+    What is made is shared with `like`, whose anatomy is the same.
 
     Safe to share between threads. Nothing here depends on the parameters of
     growth but by an explicit argument.
@@ -313,6 +313,11 @@ def _identity(twin: Twin) -> Hashable:
     return id(twin.mesh), id(twin.tissues), masks, maps, fibres, id(twin.evidence), doses
 
 
+def _course(twin: Twin) -> Hashable:
+    """What doses and schedules read of a twin besides its anatomy."""
+    return twin.setup, twin.body_surface_m2, twin.gfr_ml_min, twin.calendar
+
+
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()
 _lock = threading.Lock()
 
@@ -326,6 +331,6 @@ def prepare(twin: Twin) -> Prepared:
         else:
             while len(_prepared) >= 6:
                 _prepared.popitem(last=False)
-            _prepared[key] = Prepared(twin.replace(setup=None) if twin.setup else twin)
+            _prepared[key] = Prepared(twin)
         found = _prepared[key]
-        return found if twin.setup is None else Prepared(twin, found)
+        return found if _course(found.twin) == _course(twin) else Prepared(twin, found)

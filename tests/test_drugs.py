@@ -292,3 +292,15 @@ def test_a_surrogate_hands_other_drugs_over(patient):
         TrainingDomain(default_ranges(parameters), Regimen(standard, LOMUSTINE), parameters, 540.0)
     study = Study({"drug": Regimen(standard, LOMUSTINE), "plain": Regimen(standard)})
     assert reference_scenario(study).name == "plain"
+
+
+def test_a_larger_person_gets_more(dilute):
+    """By mg/m2 the area, and with it the log-kill, is in proportion to the body surface."""
+    course = Regimen(RT, Temozolomide(cycles=0))
+    logs = {
+        surface: log_survival(dilute.replace(body_surface_m2=surface), course, 60.0)
+        - log_survival(dilute.replace(body_surface_m2=surface), Regimen(RT), 60.0)
+        for surface in (1.8, 1.2, 2.4)
+    }
+    np.testing.assert_allclose(logs[1.2] / logs[1.8], 1.2 / 1.8, rtol=5e-3)
+    np.testing.assert_allclose(logs[2.4] / logs[1.8], 2.4 / 1.8, rtol=5e-3)
