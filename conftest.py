@@ -51,3 +51,13 @@ def _own_cache(tmp_path_factory):
     The compilers' caches (dolfinx, numba) are left where they are: their keys are the sources.
     """
     os.environ["TWIN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def patient(tmp_path_factory):
+    """The small synthetic patient, as it is; a file may have one of its own by the same name."""
+    from small_patient import write_small_patient
+
+    import twin
+
+    return twin.load(write_small_patient(tmp_path_factory.mktemp("small_patient")))

@@ -2,11 +2,8 @@
 
 import json
 
-import pytest
-from small_patient import write_small_patient
 from synthetic_results import ball_twin, synthetic_results
 
-import twin
 from scenarios import compare
 from scenarios.evidence import comparable, evidence_of, worst
 from scenarios.ranking import rank
@@ -14,14 +11,6 @@ from scenarios.study import Scenario
 from twin.courses import Radiotherapy, Temozolomide
 from twin.model_choice import ModelChoice
 from twin.regimen import Regimen
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield twin.load(write_small_patient(tmp_path_factory.mktemp("patient")))
-
 
 COURSE = Radiotherapy(total_dose_gy=60.0, fractions=30, start_day=28.0)
 

@@ -22,13 +22,6 @@ ALPHA, RATIO = 0.3, 10.0
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield twin.load(write_small_patient(tmp_path_factory.mktemp("patient")))
-
-
-@pytest.fixture(scope="module")
 def dilute(patient):
     """Hardly any growth or spread: what changes is what is killed, alpha 0.3/Gy."""
     return patient.replace(

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from small_patient import write_small_patient
 
-import twin
 from solvers.element_diffusivity import mixed_diffusivity
 from solvers.finite_element import FiniteElementSolver
 from solvers.prepared import prepare
@@ -14,13 +12,6 @@ from twin.protocol import Save
 from twin.regimen import Regimen
 
 SOLVER = FiniteElementSolver()
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield twin.load(write_small_patient(tmp_path_factory.mktemp("patient")))
 
 
 @pytest.fixture(scope="module")

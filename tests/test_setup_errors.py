@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from small_patient import write_small_patient
 
-import twin
 from scenarios import Study, compare
 from scenarios.study import Case
 from scenarios.study_file import StudyFile
@@ -15,14 +13,6 @@ from twin.dose import dose_maps
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
 from twin.setup_error import SetupError, drawn_setup_errors
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield twin.load(write_small_patient(tmp_path_factory.mktemp("patient")))
-
 
 COURSE = Radiotherapy(total_dose_gy=20.0, fractions=10, start_day=1.0)
 

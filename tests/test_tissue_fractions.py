@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 from box_meshes import box_mesh
-from small_patient import write_small_patient
 
-import twin
 from solvers.element_diffusivity import (
     element_diffusivity,
     element_diffusivity_vjp,
@@ -16,13 +14,6 @@ from solvers.prepared import prepare
 from solvers.tissue_fractions import SamplePoints, TissueFractions, sample_points
 from twin.errors import InvalidInput
 from twin.patient import TISSUES, Grid
-
-
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield twin.load(write_small_patient(tmp_path_factory.mktemp("patient")))
 
 
 @pytest.fixture(scope="module")
