@@ -205,16 +205,22 @@ def _organs(comparison: Comparison) -> Table:
     title = (
         "Organs at risk, EQD2 [Gy] as mean / D0.03cc, by scenario (geometric ones: lower bounds)"
     )
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("organ")
-    for number, _ in enumerate(frame.index, start=1):
-        table.add_column(str(number), justify="right")
+    table = _by_organ(title, len(frame))
     for organ in organs:
         cells = [
             f"{row[f'{organ} mean [Gy EQD2]']:.1f} / {row[f'{organ} D0.03cc [Gy EQD2]']:.1f}"
             for _, row in frame.iterrows()
         ]
         table.add_row(Text(organ), *cells)
+    return table
+
+
+def _by_organ(title: str, arms: int) -> Table:
+    """An empty table of organs by arms, these by their numbers."""
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("organ")
+    for number in range(1, arms + 1):
+        table.add_column(str(number), justify="right")
     return table
 
 
@@ -227,10 +233,7 @@ def _complications(comparison: Comparison) -> list[Table]:
     title = (
         "Complication probability (NTCP) by scenario, of the fits below (-: no planned dose or fit)"
     )
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("organ")
-    for number, _ in enumerate(frame.index, start=1):
-        table.add_column(str(number), justify="right")
+    table = _by_organ(title, len(frame))
     for head in heads:
         table.add_row(
             Text(head.removesuffix(" NTCP [1]")), *(percent(value) for value in frame[head])

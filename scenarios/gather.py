@@ -82,8 +82,12 @@ def gather(
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
-    data.update(_treatment(study, twin))
-    risks = [organ_complications(twin, scenario.regimen) for scenario in study.scenarios]
+    effects = [organs.organ_eqd2(twin, scenario.regimen) for scenario in study.scenarios]
+    data.update(_treatment(study, twin, effects))
+    risks = [
+        organ_complications(twin, scenario.regimen, effect=effect)
+        for scenario, effect in zip(study.scenarios, effects, strict=True)
+    ]
     data["organ_ntcp"] = (
         ("scenario", "organ"),
         np.array([[one.probability for one in arm.values()] for arm in risks]),
@@ -188,8 +192,13 @@ def _progression_errors(
     return bar if known else math.nan, max(abs(coarse - fine), abs(coarsest - seen))
 
 
-def _treatment(study: Study, twin: Twin) -> dict[str, Any]:
-    doses = [organs.organ_doses(twin, scenario.regimen) for scenario in study.scenarios]
+def _treatment(
+    study: Study, twin: Twin, effects: list[dict[str, NDArray[np.float64]]]
+) -> dict[str, Any]:
+    doses = [
+        organs.organ_doses(twin, scenario.regimen, effect=effect)
+        for scenario, effect in zip(study.scenarios, effects, strict=True)
+    ]
     fractions = [scenario.regimen.schedule(twin.calendar).fractions for scenario in study.scenarios]
     longest = max(1, *(len(one) for one in fractions))
     days = np.full((len(fractions), longest), math.nan)

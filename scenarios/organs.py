@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,10 +89,15 @@ def organ_eqd2(twin: Twin, regimen: Regimen) -> dict[str, NDArray[np.float64]]:
     return result
 
 
-def organ_doses(twin: Twin, regimen: Regimen) -> dict[str, OrganDose]:
-    """EQD2 of every organ under a regimen and what was delivered before it, as `organ_eqd2`."""
+def organ_doses(
+    twin: Twin, regimen: Regimen, *, effect: Mapping[str, NDArray[np.float64]] | None = None
+) -> dict[str, OrganDose]:
+    """EQD2 of every organ under a regimen and what was delivered before it.
+
+    `effect` is what `organ_eqd2` gives, where it is known already.
+    """
     result: dict[str, OrganDose] = {}
-    for name, dose in organ_eqd2(twin, regimen).items():
+    for name, dose in (organ_eqd2(twin, regimen) if effect is None else effect).items():
         everywhere = np.ones(dose.shape, bool)
         result[name] = OrganDose(
             mean_dose(dose, everywhere),

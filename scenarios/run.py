@@ -113,11 +113,10 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
         for j, case in enumerate(study.cases):
             parameters = case.parameters(twin.parameters)
             patient = on_mesh.replace(parameters=parameters)
-            displaced = patient.replace(setup=case.setup) if case.setup else patient
+            displaced = patient if case.setup is None else patient.replace(setup=case.setup)
             values = {name: parameters.value(name) for name in parameters}
             for i, scenario in enumerate(study.scenarios):
-                irradiated = bool(scenario.regimen.radiotherapy) and case.setup is not None
-                setup = {"setup": case.setup.as_dict()} if irradiated and case.setup else {}
+                setup = case.setup if scenario.regimen.radiotherapy else None
                 key = sha256_of(
                     {
                         "run_format": RUN_FORMAT,
@@ -129,7 +128,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         "fields": fields,
                         "solver": options,
                         **_drugs(scenario.regimen),
-                        **setup,
+                        **({} if setup is None else {"setup": setup.as_dict()}),
                     }
                 )
                 hash_of[(i, j, mesh)] = key
@@ -137,7 +136,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                 job = _Job(
                     key,
                     label,
-                    displaced if setup else patient,
+                    patient if setup is None else displaced,
                     scenario.regimen,
                     by,
                     tuple(times.tolist()),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from twin.errors import InvalidInput
-from twin.response import MEASURABLE_MM3
+from twin.response import MEASURABLE_MM3, PROGRESSION_RISE
 from twin.response_categories import Category, rano
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _category(volumes: NDArray[np.float64]) -> Category:
     least = float(volumes[:-1].min()) if len(volumes) > 1 else baseline
     seen = current if current >= INVISIBLE_MM3 else 0.0
     if baseline < MEASURABLE_MM3:  # nothing to respond; what grows to be measured is progression
-        grown = current >= MEASURABLE_MM3 and current >= 1.4 * least
+        grown = current >= MEASURABLE_MM3 and current >= (1.0 + PROGRESSION_RISE) * least
         return "PD" if grown else "SD"
     found = rano(baseline, least, seen, mode="volume")
     return "SD" if found == "PD" and current < MEASURABLE_MM3 else found

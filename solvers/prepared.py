@@ -29,6 +29,7 @@ from twin.dose import DoseMap, dose_maps
 from twin.errors import InvalidInput
 from twin.parameters import ParameterSet
 from twin.patient import Twin
+from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.targets import structure_mask
 
@@ -285,12 +286,16 @@ class Prepared:
 
         return scale * self._remember(("dose", key, self.twin.setup), make, of_a_kind=16)
 
+    def planned(self, course: Radiotherapy) -> PlannedDose | None:
+        """The treatment plan's dose that a course names, if the twin has it."""
+        return None if course.dose is None else self.twin.doses.get(course.dose)
+
     def let_at_nodes(self, course: Radiotherapy) -> NDArray[np.float64] | None:
         """Linear energy transfer of a course at the nodes, [keV/um], shape (node,).
 
         None where its effectiveness does not vary.
         """
-        plan = None if course.dose is None else self.twin.doses.get(course.dose)
+        plan = self.planned(course)
         if plan is None or plan.variable is None:
             return None
 

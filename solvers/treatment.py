@@ -102,21 +102,24 @@ class Treatment:
         energy transfer of the place and the alpha/beta of the cells (McNamara 2015,
         Wedenberg 2013).
         """
-        course = self._regimen.courses[number]
-        let = self._prepared.let_at_nodes(course) if isinstance(course, Radiotherapy) else None
-        if let is None:
+        course = self._radiotherapy(number)
+        let, plan = self._prepared.let_at_nodes(course), self._prepared.planned(course)
+        if let is None or plan is None:
             return log_surviving_fraction(
                 dose, alpha=alpha, alpha_beta=ratio * of_ratio, transition_dose=self._transition
             )
-        model = self._prepared.twin.doses[course.dose].variable  # type: ignore[union-attr,index]
-        of_alpha, root = proton_factors(let, ratio, model)  # type: ignore[arg-type]
+        of_alpha, root = proton_factors(let, ratio, plan.variable)  # type: ignore[arg-type]
         return -alpha * dose * (of_alpha + root**2 * dose / (ratio * of_ratio))
 
-    def _each(self, number: int) -> NDArray[np.float64]:
-        """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
+    def _radiotherapy(self, number: int) -> Radiotherapy:
         course = self._regimen.courses[number]
         if not isinstance(course, Radiotherapy):
             raise InvalidInput(f"Course {number} of the regimen is no radiotherapy.")
+        return course
+
+    def _each(self, number: int) -> NDArray[np.float64]:
+        """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
+        course = self._radiotherapy(number)
         return self._prepared.dose_at_nodes(course) / course.fractions
 
     def _repair(self) -> dict[Fraction, tuple[tuple[int, float], ...]]:
@@ -185,9 +188,8 @@ class Treatment:
                 f"{what} knows no transition dose, but the parameters have one of "
                 f"{self._transition:g} Gy; use the finite-element solver."
             )
-        if any(
-            self._prepared.let_at_nodes(course) is not None for course in self._regimen.radiotherapy
-        ):
+        plans = [self._prepared.planned(course) for course in self._regimen.radiotherapy]
+        if any(plan is not None and plan.variable for plan in plans):
             raise InvalidInput(
                 f"{what} knows no effectiveness by LET; use the finite-element solver, or a "
                 "constant rbe."

@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.assemble import doses_of, structures_of
+from twin.assemble import doses_of, read_written, structures_of
 from twin.built_folder import read_built
 from twin.calendar import Calendar
-from twin.errors import InvalidInput
 from twin.parameters import ParameterSet
-from twin.patient import Grid, Structure
-from twin.patient_file import read_patient_file
+from twin.patient import Grid, Structure, check_organ_parameters
 from twin.patient_images import read_voxels
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
@@ -62,13 +60,7 @@ class Anatomy:
     setup: SetupError | None = None
 
     def __post_init__(self) -> None:
-        for name, structure in self.structures.items():
-            if structure.parameter is not None and structure.parameter not in self.parameters:
-                raise InvalidInput(
-                    f"Structure {name!r} takes its alpha/beta from {structure.parameter!r}, "
-                    f"which the parameter set {self.parameters.name!r} does not have; name another "
-                    "parameter in the patient file."
-                )
+        check_organ_parameters(self.structures, self.parameters)
 
     @property
     def content_hash(self) -> str:
@@ -110,12 +102,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             gfr_ml_min=built.gfr_ml_min,
         )
     file = place / "patient.toml" if place.is_dir() else place
-    content = read_patient_file(file)
-    parameters = content.parameters.resolve(where=file.name)
-    try:
-        delivered = content.history.regimen(content.calendar)
-    except InvalidInput as error:
-        raise InvalidInput(f"{file.name}: {error}") from None
+    content, parameters, delivered = read_written(file)
     voxels = read_voxels(content, parameters, file.parent, file.name)
     return Anatomy(
         name=content.patient.name,

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
+from twin.parameters import ParameterSet
 from twin.patient import Structure, Twin
 from twin.patient_file import MeshTable, PatientFile, read_patient_file
 from twin.patient_images import PatientVoxels, read_voxels
 from twin.patient_meshes import patient_meshes
 from twin.planned_dose import PlannedDose, read_planned_dose
 from twin.protocol import Progress
+from twin.regimen import Regimen
 
-__all__ = ["assemble", "doses_of", "structures_of"]
+__all__ = ["assemble", "doses_of", "read_written", "structures_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -31,15 +33,9 @@ def assemble(
         One sentence about the first thing that is wrong.
     """
     report: Progress = progress if progress is not None else lambda part, what: None
-    content = read_patient_file(path)
-    where = path.name
-    parameters = content.parameters.resolve(where=where)
-    try:
-        delivered = content.history.regimen(content.calendar)
-    except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error}") from None
+    content, parameters, delivered = read_written(path)
     report(0.0, "images")
-    voxels = read_voxels(content, parameters, path.parent, where)
+    voxels = read_voxels(content, parameters, path.parent, path.name)
     report(0.05, "mesh")
     options = mesh if mesh is not None else content.mesh
 
@@ -71,6 +67,17 @@ def assemble(
         doses=doses_of(content, voxels, path),
         gfr_ml_min=content.patient.gfr,
     )
+
+
+def read_written(path: Path) -> tuple[PatientFile, ParameterSet, Regimen]:
+    """What a ``patient.toml`` says, its parameters, and the treatment given before day 0."""
+    content = read_patient_file(path)
+    parameters = content.parameters.resolve(where=path.name)
+    try:
+        delivered = content.history.regimen(content.calendar)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path.name}: {error}") from None
+    return content, parameters, delivered
 
 
 def doses_of(content: PatientFile, voxels: PatientVoxels, path: Path) -> dict[str, PlannedDose]:

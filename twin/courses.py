@@ -47,13 +47,13 @@ class Temozolomide:
         check_range("The days of a cycle", self.days_per_cycle, 1, self.cycle_length_days, "day")
 
     def _radiotherapy_days(self, calendar: Calendar, others: Sequence[Course]) -> list[float]:
-        for course in others:
-            if isinstance(course, Radiotherapy):
-                return course.fraction_days(calendar)
-        raise InvalidInput(
-            "Temozolomide is given during radiotherapy, but this regimen has no radiotherapy; "
-            "add one."
-        )
+        days = Radiotherapy.first_days(calendar, others)
+        if days is None:
+            raise InvalidInput(
+                "Temozolomide is given during radiotherapy, but this regimen has no radiotherapy; "
+                "add one."
+            )
+        return days
 
     def events(self, calendar: Calendar, index: int, others: Sequence[Course]) -> list[Event]:
         """The doses, as events; the first radiotherapy of `others` sets their times."""

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput, NotConverged
-from twin.targets import distance_to, planning_target, structure_mask
+from twin.targets import boost_target, distance_to, gross_target, planning_target
 
 if TYPE_CHECKING:
     from twin.patient import Grid, Twin
@@ -148,14 +148,14 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
     margins = radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm
     relative, target = _remembered((anatomy, *map(str, margins)), main)
     total = np.float32(radiotherapy.total_dose_gy) * relative
-    if radiotherapy.boost_target is not None and radiotherapy.boost_total_dose_gy is not None:
-        name = "gtv" if radiotherapy.boost_target == "enhancing" else radiotherapy.boost_target
+    boosted = boost_target(twin, radiotherapy)
+    if boosted is not None and radiotherapy.boost_total_dose_gy is not None:
+        inside = boosted
 
         def boost() -> _Shape:
-            boosted = structure_mask(twin, name)
-            return conformal(distance_to(boosted, spacing), boosted, 0.0), boosted
+            return conformal(distance_to(inside, spacing), inside, 0.0), inside
 
-        extra, boosted = _remembered((anatomy, name), boost)
+        extra, boosted = _remembered((anatomy, str(radiotherapy.boost_target)), boost)
         missing = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
         total = total + np.float32(missing) * extra
     return DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
@@ -169,7 +169,7 @@ def _planned(twin: Twin, radiotherapy: Radiotherapy, name: str) -> DoseMap:
         np.float32(radiotherapy.total_dose_gy) * plan.relative,
         radiotherapy.fractions,
         radiotherapy.fractions_given,
-        structure_mask(twin, radiotherapy.target),
+        gross_target(twin, radiotherapy),
         plan.variable,
         plan.let_kev_um,
     )
@@ -184,13 +184,8 @@ def check_dose(twin: Twin, radiotherapy: Radiotherapy) -> None:
         A target or boost that the twin does not have, a planned dose that it does not have, or
         one whose grid leaves out a part of the target.
     """
-    target = structure_mask(twin, radiotherapy.target)
-    if not target.any():
-        raise InvalidInput(
-            f"The target {radiotherapy.target!r} is empty; choose a structure with voxels in it."
-        )
-    if radiotherapy.boost_target is not None:
-        structure_mask(twin, radiotherapy.boost_target)
+    target = gross_target(twin, radiotherapy)
+    boost_target(twin, radiotherapy)
     name = radiotherapy.dose
     if name is None:
         return

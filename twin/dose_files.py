@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.errors import InvalidInput
+from twin.image_files import IMAGE_ENDINGS, read_image
 from twin.images import Image
+from twin.radiotherapy import MAX_PRESCRIPTION_GY
 
 if TYPE_CHECKING:
     from twin.dicom.dose_file import StoredHistogram
 
-__all__ = ["HIGHEST_GY", "IMAGE_ENDINGS", "DoseGrid", "read_dose_grid"]
+__all__ = ["DoseGrid", "read_dose_grid"]
 
-#: No course of external beams gives more; a grid in cGy does.
-HIGHEST_GY = 200.0
-#: Files that do not state the unit of what they hold.
-IMAGE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 _PER_GY = {"Gy": 1.0, "cGy": 100.0}
 
 
@@ -81,7 +79,7 @@ def read_dose_grid(
         raise InvalidInput(f"The dose {file} is a folder; name the one file that holds the dose.")
     if not file.is_file():
         raise InvalidInput(f"The dose {file} does not exist; check its name and folder.")
-    if not file.name.lower().endswith(IMAGE_ENDINGS):
+    if not file.name.lower().endswith(IMAGE_ENDINGS):  # those do not state their unit
         return _of_dicom(file, unit, confirm_high)
     return _of_image(file, unit or "Gy", confirm_high)
 
@@ -117,8 +115,6 @@ def _of_dicom(file: Path, unit: str | None, confirm_high: bool) -> DoseGrid:
 
 
 def _of_image(file: Path, unit: str, confirm_high: bool) -> DoseGrid:
-    from twin.image_files import read_image
-
     if unit not in _PER_GY:
         raise InvalidInput(f"The unit of the dose is {unit!r}; it may be Gy or cGy.")
     image = read_image(file, what="dose")
@@ -130,11 +126,11 @@ def _of_image(file: Path, unit: str, confirm_high: bool) -> DoseGrid:
         )
     values = values / np.float32(_PER_GY[unit])
     highest = float(values.max())
-    if not (highest <= HIGHEST_GY or confirm_high):
+    if not (highest <= MAX_PRESCRIPTION_GY or confirm_high):  # a grid in cGy has more
         instead = "if it is in cGy, give --unit cGy; " if unit == "Gy" else ""
         raise InvalidInput(
-            f"The dose {file} goes up to {highest:g} Gy, above {HIGHEST_GY:g} Gy; {instead}if so "
-            "much is meant, give --confirm-high-dose."
+            f"The dose {file} goes up to {highest:g} Gy, above {MAX_PRESCRIPTION_GY:g} Gy; "
+            f"{instead}if so much is meant, give --confirm-high-dose."
         )
     return DoseGrid(
         Image(values, image.affine),

@@ -88,25 +88,27 @@ class Drug:
         self, calendar: Calendar, others: Sequence[Course]
     ) -> tuple[float, float]:
         """Times of the first and the last fraction of the first course of radiotherapy, [day]."""
-        for course in others:
-            if isinstance(course, Radiotherapy):
-                days = course.fraction_days(calendar)
-                return days[0], days[-1]
-        raise InvalidInput(
-            f"{self.name.capitalize()} is given during radiotherapy ({self.schedule}), but this "
-            "regimen has no radiotherapy; add one, or write cycles."
-        )
+        days = Radiotherapy.first_days(calendar, others)
+        if days is None:
+            raise InvalidInput(
+                f"{self.name.capitalize()} is given during radiotherapy ({self.schedule}), but "
+                "this regimen has no radiotherapy; add one, or write cycles."
+            )
+        return days[0], days[-1]
 
-    def _begins(
+    def _times(
         self, calendar: Calendar, others: Sequence[Course]
-    ) -> list[tuple[SchedulePart, float]]:
-        """Each part with the time of its first dose, or of day 1 of its first cycle, [day]."""
-        found: list[tuple[SchedulePart, float]] = []
+    ) -> list[tuple[SchedulePart, float, float]]:
+        """Each part with the time of its first dose or cycle, and that at which it ends, [day].
+
+        A part during radiotherapy ends with the last fraction, cycles where the next would begin.
+        """
+        found: list[tuple[SchedulePart, float, float]] = []
         begin = self.start_day
         for part in self.parts:
             if isinstance(part, DuringRadiotherapy):
                 first, last = self._radiotherapy_days(calendar, others)
-                found.append((part, first))
+                found.append((part, first, last))
                 if begin is not None and begin <= last:
                     raise InvalidInput(
                         f"The cycles of {self.name} begin on day {begin:g}, before radiotherapy "
@@ -115,21 +117,18 @@ class Drug:
                 begin = last + self.break_days if begin is None else begin
                 continue
             assert begin is not None  # noqa: S101 - checked when it was made
-            found.append((part, begin))
-            begin += part.length_days * part.cycles
+            end = begin + part.length_days * part.cycles
+            found.append((part, begin, end))
+            begin = end
         return found
-
-    def _last_fraction(self, calendar: Calendar, others: Sequence[Course]) -> float:
-        return self._radiotherapy_days(calendar, others)[1]
 
     def events(self, calendar: Calendar, index: int, others: Sequence[Course]) -> list[Event]:
         """The doses, as events; the first radiotherapy of `others` sets those beside it."""
         doses: list[Event] = []
         cycle = 0
-        for part, begin in self._begins(calendar, others):
+        for part, begin, end in self._times(calendar, others):
             if isinstance(part, DuringRadiotherapy):
-                last = self._last_fraction(calendar, others)
-                count = round(last - begin) // part.interval_days + 1
+                count = round(end - begin) // part.interval_days + 1
                 doses += [self._dose(begin + k * part.interval_days, part, 0) for k in range(count)]
                 continue
             for number in range(part.cycles):
@@ -147,10 +146,9 @@ class Drug:
     def describe(self, calendar: Calendar, others: Sequence[Course]) -> str:
         """The course in one plain sentence."""
         said = []
-        for part, begin in self._begins(calendar, others):
+        for part, begin, end in self._times(calendar, others):
             if isinstance(part, DuringRadiotherapy):
-                last = self._last_fraction(calendar, others)
-                days = round(last - begin) + 1
+                days = round(end - begin) + 1
                 said.append(f"{part}, for {days} days from {calendar.text(begin)}")
             else:
                 said.append(f"{part}, from {calendar.text(begin)}")

@@ -13,10 +13,12 @@ import numpy as np
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.images import Image, read_nifti, same_grid
 
-__all__ = ["read_image", "read_labels"]
+__all__ = ["IMAGE_ENDINGS", "read_image", "read_labels"]
 
 _NRRD = (".nrrd", ".nhdr")
 _NIFTI = (".nii", ".nii.gz")
+#: Files that hold whole images, in lower case.
+IMAGE_ENDINGS = (*_NIFTI, *_NRRD)
 
 
 def read_image(path: str | Path, *, what: str = "image") -> Image:

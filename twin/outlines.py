@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
+from twin.image_files import IMAGE_ENDINGS, read_labels
 from twin.images import Image, box_about
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def read_outlines(
         )
     if not file.is_file():
         raise InvalidInput(f"The structures {file} do not exist; check name and folder.")
-    if file.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr")):
+    if file.name.lower().endswith(IMAGE_ENDINGS):
         if smooth or not end_caps:
             raise _not_contours(file, smooth)
         return _of_labels(file, labels, only, identifiers)
@@ -263,8 +264,6 @@ def _layers(file: Path) -> tuple[tuple[Image, ...], dict[tuple[int, int], str]]:
 
         segments = read_nrrd_segments(file, what="label map")
         return segments.layers, {place: name for name, place in segments.segments.items()}
-    from twin.image_files import read_labels
-
     return (read_labels(file, what="label map"),), {}
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from twin.calendar import Calendar
 from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
+from twin.grid import Grid
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -35,71 +36,6 @@ TISSUES: Mapping[str, int] = MappingProxyType({"fluid": 1, "grey_matter": 2, "wh
 MESH_LABELS: Mapping[str, int] = MappingProxyType({**TISSUES, "enhancing": 4, "necrosis": 5})
 #: Structures that every twin has; they do not overlap.
 TUMOUR_STRUCTURES = ("necrosis", "enhancing", "flair")
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The cubic voxels on which every image and mask of a twin lies.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Voxels along right, anterior, superior.
-    affine : ndarray, [mm], shape (4, 4)
-        From voxel numbers to RAS millimetres of voxel centres.
-
-    Examples
-    --------
-    >>> Grid((10, 10, 10), np.diag([2.0, 2.0, 2.0, 1.0])).voxel_mm3
-    8.0
-    """
-
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        affine = np.array(self.affine, np.float64)
-        shape = tuple(int(side) for side in self.shape)
-        if len(shape) != 3 or min(shape) < 1:
-            raise InvalidInput(f"A grid has three positive sides, not {shape}.")
-        if affine.shape != (4, 4) or not np.isfinite(affine).all():
-            raise InvalidInput("A grid's affine must be 4 by 4 and finite.")
-        sides = np.linalg.norm(affine[:3, :3], axis=0)
-        turned = affine[:3, :3] / max(float(sides.max()), 1e-12)
-        if not (sides.min() > 0 and np.abs(turned.T @ turned - np.eye(3)).max() < 5e-3):
-            raise InvalidInput(
-                f"A grid's voxels must be cubes, not {np.round(sides, 3).tolist()} mm or tilted."
-            )
-        affine.setflags(write=False)
-        object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "affine", affine)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Grid):
-            return NotImplemented
-        return self.shape == other.shape and np.array_equal(self.affine, other.affine)
-
-    def __hash__(self) -> int:
-        return hash((self.shape, self.affine.tobytes()))
-
-    @property
-    def spacing_mm(self) -> float:
-        """Side of a voxel, [mm]."""
-        return float(np.linalg.norm(self.affine[:3, :3], axis=0).mean())
-
-    @property
-    def voxel_mm3(self) -> float:
-        """Volume of a voxel, [mm3]."""
-        return self.spacing_mm**3
-
-    def to_world(self, voxels: NDArray[np.generic]) -> NDArray[np.float64]:
-        """RAS positions of voxel numbers, [mm], shape (..., 3)."""
-        return np.asarray(voxels, np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
-
-    def to_voxels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Voxel numbers (not rounded) of RAS positions [mm], shape (..., 3)."""
-        inverse = np.linalg.inv(self.affine)
-        return np.asarray(points, np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +66,17 @@ class Structure:
         mask = np.asarray(self.mask).astype(bool)
         mask.setflags(write=False)
         object.__setattr__(self, "mask", mask)
+
+
+def check_organ_parameters(structures: Mapping[str, Structure], parameters: ParameterSet) -> None:
+    """Raise `InvalidInput` where a structure's alpha/beta is in no parameter of the set."""
+    for name, structure in structures.items():
+        if structure.parameter is not None and structure.parameter not in parameters:
+            raise InvalidInput(
+                f"Structure {name!r} takes its alpha/beta from {structure.parameter!r}, "
+                f"which the parameter set {parameters.name!r} does not have; name another "
+                "parameter in the patient file."
+            )
 
 
 _digests: dict[int, bytes] = {}
@@ -220,11 +167,7 @@ class Twin:
                 array.setflags(write=False)
         for name, structure in self.structures.items():
             self._check_shape(structure.mask.shape, f"structure {name!r}")
-            if structure.parameter is not None and structure.parameter not in self.parameters:
-                raise InvalidInput(
-                    f"Structure {name!r} takes its alpha/beta from {structure.parameter!r}, "
-                    f"which the parameter set {self.parameters.name!r} does not have."
-                )
+        check_organ_parameters(self.structures, self.parameters)
         object.__setattr__(self, "tissues", tissues)
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "structures", MappingProxyType(dict(self.structures)))
@@ -318,7 +261,7 @@ class Twin:
 
     def volume_ml(self, structure: str) -> float:
         """Volume of a structure by its voxels, [mL]."""
-        return float(self.structures[structure].mask.sum() * self.grid.voxel_mm3 / 1e3)
+        return self.grid.volume_ml(self.structures[structure].mask)
 
     @property
     def content_hash(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
-from twin.image_files import read_image, read_labels
+from twin.image_files import IMAGE_ENDINGS, read_image, read_labels
 from twin.images import Image, box_about, on_voxels_of, same_grid
 from twin.label_conventions import convention, tissues_from
 from twin.parameters import ParameterSet
@@ -30,8 +30,6 @@ Mask = NDArray[np.bool_]
 _CROP_MARGIN = 4  # voxels kept around the head
 #: Images that are resampled linearly; the others are labels.
 _SMOOTH = ("t1", "part_", "density_")
-#: Containers that hold whole images.
-_WHOLE = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
 
@@ -119,7 +117,7 @@ def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> di
     visit = content.reference
     tissues = read_labels(folder / visit.tissues, what="tissue map")
     read_already: dict[str, Image] = {}
-    if visit.t1 is not None and not visit.tissues.lower().endswith(_WHOLE):
+    if visit.t1 is not None and not visit.tissues.lower().endswith(IMAGE_ENDINGS):
         # a DICOM segmentation leaves out slices without a voxel; the image has them all
         read_already["t1"] = read_image(folder / visit.t1, what="T1 image")
         tissues = on_voxels_of(tissues, read_already["t1"])
@@ -144,7 +142,7 @@ def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> di
     for key, (file, what) in files.items():
         read = read_image if key.startswith(_SMOOTH) else read_labels
         images[key] = read_already.get(key) or read(folder / file, what=what)
-        if not file.lower().endswith(_WHOLE):
+        if not file.lower().endswith(IMAGE_ENDINGS):
             images[key] = on_voxels_of(images[key], tissues)
         try:
             same_grid(

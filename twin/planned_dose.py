@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from twin.dose_files import IMAGE_ENDINGS, read_dose_grid
+from twin.dose_files import read_dose_grid
 from twin.dose_resampling import ResampledDose, resample_dose
 from twin.errors import InvalidInput
-from twin.image_files import read_image
+from twin.image_files import IMAGE_ENDINGS, read_image
 from twin.images import Image
 from twin.radiotherapy import MAX_FRACTION_GY, MAX_PRESCRIPTION_GY
 from twin.toml_file import FileModel, quantity

@@ -199,6 +199,14 @@ class Radiotherapy:
                     given.append(later.pop(0))
         return sorted(given)
 
+    @staticmethod
+    def first_days(calendar: Calendar, courses: Sequence[Course]) -> list[float] | None:
+        """Times of the fractions of the first course of radiotherapy, [day]; None without one."""
+        for course in courses:
+            if isinstance(course, Radiotherapy):
+                return course.fraction_days(calendar)
+        return None
+
     def events(self, calendar: Calendar, index: int, others: Sequence[Course]) -> list[Event]:
         """The fractions, as events of course number `index`."""
         dose = self.dose_per_fraction_gy

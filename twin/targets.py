@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from twin.courses import Radiotherapy
     from twin.patient import Twin
 
-__all__ = ["clinical_target", "distance_to", "planning_target", "structure_mask"]
+__all__ = [
+    "boost_target",
+    "clinical_target",
+    "distance_to",
+    "gross_target",
+    "planning_target",
+    "structure_mask",
+]
 
 Mask = NDArray[np.bool_]
 FLUID = 1
@@ -54,6 +61,36 @@ def distance_to(mask: Mask, spacing_mm: float) -> NDArray[np.float32]:
     return signed.astype(np.float32)
 
 
+def gross_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
+    """Gross tumour volume of a course.
+
+    Raises
+    ------
+    InvalidInput
+        The twin has no such structure, or it is empty.
+    """
+    gross = structure_mask(twin, radiotherapy.target)
+    if not gross.any():
+        raise InvalidInput(
+            f"The target {radiotherapy.target!r} is empty; choose a structure with voxels in it."
+        )
+    return gross
+
+
+def boost_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask | None:
+    """Volume of a course's boost, the enhancing tumour with the necrosis inside it; None without.
+
+    Raises
+    ------
+    InvalidInput
+        The twin has no such structure.
+    """
+    name = radiotherapy.boost_target
+    if name is None:
+        return None
+    return structure_mask(twin, "gtv" if name == "enhancing" else name)
+
+
 def clinical_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
     """Clinical target volume: the gross tumour and what lies within the margin.
 
@@ -61,11 +98,7 @@ def clinical_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
     fluid, and what cannot be reached through brain tissue inside the margin
     (the other side of the falx, for example).
     """
-    gross = structure_mask(twin, radiotherapy.target)
-    if not gross.any():
-        raise InvalidInput(
-            f"The target {radiotherapy.target!r} is empty; choose a structure with voxels in it."
-        )
+    gross = gross_target(twin, radiotherapy)
     tissue = (twin.tissues > FLUID) | gross
     near = distance_to(gross, twin.grid.spacing_mm) <= radiotherapy.ctv_margin_mm
     pieces, _ = ndimage.label(near & tissue)

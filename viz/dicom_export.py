@@ -13,7 +13,7 @@ from twin.errors import InvalidInput
 from twin.images import Image
 from twin.mesh import Mesh
 from twin.meshing.voxel_cells import cells_at_voxels
-from twin.targets import clinical_target, planning_target, structure_mask
+from twin.targets import boost_target, clinical_target, planning_target
 from viz.subject import Subject
 
 __all__ = ["density_share", "planned_structures", "predicted_structures"]
@@ -102,10 +102,8 @@ def planned_structures(subject: Subject, *, scenario: str | None = None) -> list
             "PTV", Image(planning_target(twin, course), affine), "ptv", (60, 90, 255)
         ),
     ]
-    if course.boost_target is not None:
-        # as it is dosed: the enhancing tumour with the necrosis inside it
-        target = "gtv" if course.boost_target == "enhancing" else course.boost_target
-        boost = structure_mask(twin, target)
+    boost = boost_target(twin, course)  # as it is dosed
+    if boost is not None:
         title = f"boost {course.boost_total_dose_gy:g} Gy"
         found.append(ExportedStructure(title, Image(boost, affine), "ptv", (220, 60, 255)))
     return found

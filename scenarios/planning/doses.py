@@ -13,7 +13,7 @@ from scenarios.metrics import bed, eqd2
 from scenarios.organs import HOTTEST_MM3, organ_eqd2, organs_of
 from scenarios.planning.limits import Limits, OrganLimit, measured
 from twin.dose import DoseMap, dose_maps
-from twin.targets import clinical_target, structure_mask
+from twin.targets import boost_target, clinical_target, structure_mask
 
 if TYPE_CHECKING:
     from twin.patient import Twin
@@ -125,10 +125,6 @@ class OrganPlan:
     complication: OrganComplication
 
 
-def _ml(twin: Twin, mask: np.ndarray) -> float:
-    return float(mask.sum() * twin.grid.voxel_mm3 / 1e3)
-
-
 def target_plans(
     twin: Twin, regimen: Regimen, level: float, known_ml: dict[tuple[str, float], float]
 ) -> list[TargetPlan]:
@@ -149,16 +145,16 @@ def target_plans(
     for course, dose in zip(regimen.radiotherapy, dose_maps(twin, regimen), strict=True):
         key = course.target, course.ctv_margin_mm
         if course.dose is None and key not in known_ml:
-            known_ml[key] = _ml(twin, clinical_target(twin, course))
+            known_ml[key] = twin.grid.volume_ml(clinical_target(twin, course))
         found.append(
             TargetPlan(
                 target=course.target,
                 dose=course.dose,
                 ctv_margin_mm=course.ctv_margin_mm,
                 ptv_margin_mm=course.ptv_margin_mm,
-                gtv_ml=_ml(twin, structure_mask(twin, course.target)),
+                gtv_ml=twin.grid.volume_ml(structure_mask(twin, course.target)),
                 ctv_ml=known_ml[key] if course.dose is None else None,
-                ptv_ml=_ml(twin, dose.target) if course.dose is None else None,
+                ptv_ml=twin.grid.volume_ml(dose.target) if course.dose is None else None,
                 prescription_gy=course.total_dose_gy,
                 coverage=_covered(dose, dose.target, level * course.total_dose_gy),
                 coverage_level=level,
@@ -175,17 +171,15 @@ def _covered(dose: DoseMap, inside: np.ndarray, gray: float) -> float:
 
 
 def _boost(twin: Twin, course: Radiotherapy, dose: DoseMap, level: float) -> BoostPlan | None:
-    if course.boost_target is None or course.boost_total_dose_gy is None:
+    mask = boost_target(twin, course)
+    if mask is None or course.boost_target is None or course.boost_total_dose_gy is None:
         return None
-    mask = structure_mask(
-        twin, "gtv" if course.boost_target == "enhancing" else course.boost_target
-    )
     covered = _covered(dose, mask, level * course.boost_total_dose_gy)
     each = course.boost_total_dose_gy / dose.fractions
     ratio = twin.parameters.value("alpha_beta")
     return BoostPlan(
         target=course.boost_target,
-        volume_ml=_ml(twin, mask),
+        volume_ml=twin.grid.volume_ml(mask),
         total_gy=course.boost_total_dose_gy,
         dose_per_fraction_gy=each,
         bed_gy=float(bed(each * dose.given, dose.given, ratio)),
@@ -211,7 +205,7 @@ def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]
         found.append(
             OrganPlan(
                 name=name,
-                volume_ml=_ml(twin, organ.mask),
+                volume_ml=twin.grid.volume_ml(organ.mask),
                 stylised=organ.stylised,
                 alpha_beta_gy=twin.parameters.value(str(organ.parameter)),
                 mean_gy=measured("mean", given, voxel),

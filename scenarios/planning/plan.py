@@ -233,12 +233,11 @@ def _arm(scenario: Scenario, twin: Twin) -> ArmPlan:
 
 def _operations(regimen: Regimen, twin: Twin) -> Iterator[OperationPlan]:
     for operation in regimen.resections:
-        mask = structure_mask(twin, operation.structure)
         yield OperationPlan(
             course=next(i for i, course in enumerate(regimen.courses) if course is operation),
             date=twin.calendar.date(operation.day),
             structure=operation.structure,
-            volume_ml=float(mask.sum() * twin.grid.voxel_mm3 / 1e3),
+            volume_ml=twin.grid.volume_ml(structure_mask(twin, operation.structure)),
         )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from twin.image_files import IMAGE_ENDINGS
 from twin.importing.mr_contrast import contrast_from_words
 
-__all__ = ["VOLUME_ENDINGS", "NameSays", "name_says"]
+__all__ = ["NameSays", "name_says"]
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 
 _LABELS = re.compile(
     r"(?<![a-z0-9])(seg|segmentation|mask|masks|label|labels|labelmap|gtv|ctv|ptv|dseg|structures|"
@@ -62,7 +62,7 @@ def name_says(name: str) -> NameSays:
     (True, 1)
     """
     stem = name.lower()
-    for ending in sorted(VOLUME_ENDINGS, key=len, reverse=True):
+    for ending in sorted(IMAGE_ENDINGS, key=len, reverse=True):
         if stem.endswith(ending):
             stem = stem.removesuffix(ending)
             break

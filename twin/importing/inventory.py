@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from twin.errors import InvalidInput, TherapyTwinError
+from twin.image_files import IMAGE_ENDINGS
 from twin.importing.dataset_json import DatasetJson, read_dataset_json
 from twin.importing.dicom_headers import Header, found_in_headers, header_of
-from twin.importing.file_names import VOLUME_ENDINGS
 from twin.importing.found import Found, Inventory
 from twin.importing.pairing import days_from, frame_letters, in_order, partners_of, reference_of
 from twin.importing.privacy import quiet_readers, without_identifiers
@@ -56,7 +56,7 @@ def _look_through(folder: Path, progress: Progress) -> Inventory:
         if progress is not None and number % 20 == 0:
             progress(number / len(files), "reading headers")
         label = path.relative_to(folder).as_posix()
-        if path.name.lower().endswith(VOLUME_ENDINGS):
+        if path.name.lower().endswith(IMAGE_ENDINGS):
             volumes.append(path)
         elif path.name == "dataset.json":
             described = read_dataset_json(path)
