@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenarios.gather import MESHES, gather
+from scenarios.jobs import Announce, Job, run_jobs, solve
 from scenarios.results_folder import ResultsFolder
 from scenarios.stores import Keeping, Memory, Store
 from scenarios.study import Study
@@ -21,7 +19,6 @@ from solvers.halved_steps import with_halved_steps
 from solvers.mesh_error import edges_of
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
-from twin.protocol import Save
 from twin.results import open_results
 from twin.storage import sha256_of
 
@@ -36,21 +33,6 @@ __all__ = ["Outcome", "Plan", "plan", "run_in_memory", "run_study"]
 
 #: Raised by hand when what a run keeps changes; part of every run's hash.
 RUN_FORMAT = 2
-#: What every run has in common and the study's dataset holds once.
-_LEFT_OUT = ("cells", "cell_label", "mesh", "node_x", "node_y", "node_z")
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One call of the solver."""
-
-    hash: str
-    label: str
-    twin: Twin
-    regimen: Regimen
-    solver: Solver
-    times: tuple[float, ...]
-    fields: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +49,7 @@ class Plan:
     """
 
     hash_of: Mapping[tuple[int, int, str], str]
-    jobs: Mapping[str, _Job]
+    jobs: Mapping[str, Job]
     edges: MeshEdges
     study_hash: str
 
@@ -91,10 +73,6 @@ class Outcome:
     finished_before: bool
 
 
-#: Called with a run's number in the plan before every rank begins it.
-Announce = Callable[[int], None]
-
-
 def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     """The runs of a study and their hashes.
 
@@ -104,7 +82,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     study.check(twin)
     edges = edges_of(twin)  # refuses meshes of one size
     hash_of: dict[tuple[int, int, str], str] = {}
-    jobs: dict[str, _Job] = {}
+    jobs: dict[str, Job] = {}
     for mesh, on_mesh, by in _kinds(twin, solver):
         content, options, first = on_mesh.content_hash, _options(by), mesh == MESHES[0]
         checks_only = mesh in MESHES[2:]
@@ -133,7 +111,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                 )
                 hash_of[(i, j, mesh)] = key
                 label = f"{scenario.name}, {case.name}" + ("" if first else f", {mesh}")
-                job = _Job(
+                job = Job(
                     key,
                     label,
                     patient if setup is None else displaced,
@@ -181,7 +159,7 @@ def run_in_memory(
     planned = plan(study, twin, solver)
     store, together = Memory(), crew_of(solver) is not None
     announce = (lambda number: None) if together else None
-    _run_jobs(planned, store, threads=threads, progress=progress, announce=announce)
+    run_jobs(planned.jobs, store, threads=threads, progress=progress, announce=announce)
     return _gathered(study, twin, planned, store)
 
 
@@ -230,7 +208,7 @@ def run_study(
     planned, crew = plan(study, twin, solver), crew_of(solver)
     if crew is not None and not crew.leads:
         jobs = list(planned.jobs.values())
-        said = crew.follow(lambda number: _solve(jobs[number], None))
+        said = crew.follow(lambda number: solve(jobs[number], None))
         return Outcome(open_results(folder), *said)
     try:
         outcome = _run_in_folder(
@@ -275,7 +253,7 @@ def _run_in_folder(
         reused = len(place.done() & set(planned.jobs))
         first_case = {planned.hash_of[(i, 0, MESHES[0])] for i in range(len(study.scenarios))}
         store = Keeping(place, first_case)
-        _run_jobs(planned, store, threads=threads, progress=progress, announce=announce)
+        run_jobs(planned.jobs, store, threads=threads, progress=progress, announce=announce)
         results = _gathered(study, twin, planned, store)
         place.finish(results)
     return Outcome(open_results(folder), len(planned.jobs) - reused, reused, False)
@@ -300,90 +278,6 @@ def _study_record(study: Study, twin: Twin, planned: Plan, patient: str) -> dict
             )
         ],
     }
-
-
-class _Stopped(Exception):
-    """Raised inside a run when another one failed or the user interrupted."""
-
-
-class _Meter:
-    """One progress bar for many runs at the same time; also where they are told to stop."""
-
-    def __init__(self, jobs: list[_Job], done: set[str], progress: Progress | None) -> None:
-        self._weight = {job.hash: float(len(job.twin.mesh.points)) for job in jobs}
-        self._part = {job.hash: float(job.hash in done) for job in jobs}
-        self._progress = progress
-        self._lock = threading.Lock()
-        self.stop = threading.Event()
-
-    def of(self, job: _Job) -> Callable[[float, str], None]:
-        """What one run calls with its own part done."""
-
-        def report(part: float, message: str) -> None:
-            if self.stop.is_set():
-                raise _Stopped
-            with self._lock:
-                self._part[job.hash] = part
-                if self._progress is not None:
-                    total = sum(self._weight.values())
-                    done = sum(self._weight[key] * self._part[key] for key in self._part)
-                    self._progress(done / total, job.label)
-
-        return report
-
-
-def _alternating(jobs: Iterable[_Job]) -> list[_Job]:
-    """Jobs on the meshes in turn, so that no mesh's preparation holds up all threads."""
-    on_mesh: dict[int, list[_Job]] = {}
-    for job in jobs:
-        on_mesh.setdefault(len(job.twin.mesh.points), []).append(job)
-    rounds = itertools.zip_longest(*on_mesh.values())
-    return [job for one in rounds for job in one if job is not None]
-
-
-def _solve(job: _Job, progress: Progress | None) -> xr.Dataset:
-    save = Save(fields_at=job.fields)
-    return job.solver.solve(job.twin, job.regimen, job.times, save=save, progress=progress)
-
-
-def _run_jobs(
-    planned: Plan,
-    store: Store,
-    *,
-    threads: int,
-    progress: Progress | None,
-    announce: Announce | None,
-) -> None:
-    if not (isinstance(threads, int) and 1 <= threads <= 1024):
-        raise InvalidInput(f"There are {threads!r} threads; give a whole number from 1 to 1024.")
-    done = store.done()
-    jobs = _alternating(planned.jobs.values())
-    meter = _Meter(jobs, done, progress)
-
-    def run(job: _Job) -> None:
-        report = meter.of(job)
-        report(0.0, job.label)
-        dataset = _solve(job, report)
-        kept = [name for name in _LEFT_OUT if name in dataset.variables]
-        store.put(job.hash, dataset.drop_vars(kept))
-        report(1.0, job.label)
-
-    if announce is not None:  # every rank is in the same run
-        for number, job in enumerate(planned.jobs.values()):
-            if job.hash not in done:
-                announce(number)
-                run(job)
-        return
-    pool = ThreadPoolExecutor(max_workers=threads)
-    futures = {pool.submit(run, job) for job in jobs if job.hash not in done}
-    try:
-        while futures:
-            finished, futures = wait(futures, return_when=FIRST_COMPLETED)
-            for future in finished:
-                future.result()
-    finally:
-        meter.stop.set()  # nothing is left to stop unless something went wrong
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_study_record(folder: str | Path) -> dict[str, Any]:
