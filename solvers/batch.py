@@ -32,7 +32,7 @@ from solvers.stepping import Step, plan_steps
 from solvers.treatment import NO_DRUG, Treatment
 from solvers.volumes import softened_table
 from twin.errors import InvalidInput, NotConverged
-from twin.events import Fraction, Schedule
+from twin.events import Fraction, ResectionEvent, Schedule
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Twin
@@ -91,8 +91,8 @@ def solve_batch(
 ) -> BatchResult:
     """Solve all `requests` on the twin's mesh.
 
-    The diffusivities of white and grey matter keep one ratio over the batch;
-    there is no resection in it.
+    The diffusivities of white and grey matter keep one ratio over the batch, and all of its
+    runs have the same resections.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def solve_batch(
     Raises
     ------
     InvalidInput
-        A resection, diffusivities of different ratio, or another model than the default one.
+        Different resections, diffusivities of different ratio, or another model than the default.
     NotConverged
         A density left its bounds.
     """
@@ -133,8 +133,10 @@ def solve_batch(
                 f"The runs of a batch need one ratio of grey to white diffusivity, not both "
                 f"{ratio:g} and {own:g}; solve them one by one."
             )
-        if request.regimen.resections:
-            raise InvalidInput("A batch cannot resect; use the finite-element solver alone.")
+        if request.regimen.resections != requests[0].regimen.resections:
+            raise InvalidInput(
+                "The runs of a batch need the same resections; solve the others on their own."
+            )
     longest = (
         min(automatic_step(request.parameters) for request in requests)
         if step_day is None
@@ -169,9 +171,11 @@ class _Block:
 
     def __init__(self, prepared: Prepared, requests: Sequence[Request], step_day: float) -> None:
         padded = [*requests, *[requests[-1]] * (BLOCK_WIDTH - len(requests))]
-        self.count, self.step_day = len(requests), step_day
+        self.count, self.step_day, self._rough_until = len(requests), step_day, 1.0
         base = padded[0].parameters
-        self.diffusion = prepared.diffusion(base)
+        self._prepared, self._base = prepared, base
+        self.removed: tuple[str, ...] = ()
+        self._use_operators()
         white = base.value("diffusivity_white")
         self.scale = _row(r.parameters.value("diffusivity_white") / white for r in padded)
         rates = [GrowthRates.of(request.parameters) for request in padded]
@@ -184,8 +188,6 @@ class _Block:
             for name in ("viable", "dead", "necrosis")
         )
         self.viable[self.diffusion.mass > 0] += np.float32(LEAST_DENSITY)
-        self.inverse_mass = self.diffusion.inverse_mass.astype(np.float32)
-        self.mass = self.diffusion.mass
         self.work = [np.empty_like(self.viable) for _ in range(4)]
         self.surviving = np.ones_like(self.viable)
         self._last: list[tuple[object, ...]] = [()] * BLOCK_WIDTH
@@ -197,6 +199,12 @@ class _Block:
             [base.value("threshold_t1gd"), base.value("threshold_flair")],
             base.value("visibility_softness"),
         ).astype(np.float32)
+
+    def _use_operators(self) -> None:
+        """Take the operators of what has not been removed."""
+        self.diffusion = self._prepared.diffusion(self._base, self.removed)
+        self.inverse_mass = self.diffusion.inverse_mass.astype(np.float32)
+        self.mass = self.diffusion.mass
 
     def run(
         self,
@@ -251,8 +259,8 @@ class _Block:
                 report((number + 1) / len(steps))
 
     def _rough(self, step: Step) -> bool:
-        """Whether volumes inside a step are stepped to: at first, and where there is a drug."""
-        if step.begin < 1.0:
+        """Whether volumes inside a step are stepped to: after a jump, and where there is a drug."""
+        if step.begin < self._rough_until:
             return True
         return any(t.kills(step.begin, step.end).max() >= NO_DRUG for t in self.treatments)
 
@@ -271,7 +279,20 @@ class _Block:
         )  # fmt: skip
         return _Measured(soft, burden)
 
+    def _resect(self, day: float) -> None:
+        """Take out what is removed on a day, in all runs alike."""
+        for event in self.treatments[0].schedule.events:
+            if not isinstance(event, ResectionEvent) or event.day != day:
+                continue
+            if event.structure not in self.removed:
+                self.removed = (*self.removed, event.structure)
+                self._use_operators()
+                for rows in (self.viable, self.dead, self.necrosis):
+                    rows[self.mass == 0.0] = 0.0
+                self._rough_until = day + 1.0
+
     def _apply(self, day: float) -> None:
+        self._resect(day)
         chosen = np.zeros(BLOCK_WIDTH, np.bool_)
         for column, fraction in self._fractions.get(day, ()):
             treatment = self.treatments[column]

@@ -278,6 +278,20 @@ def test_a_run_alone_or_in_a_batch(patient):
         np.testing.assert_allclose(batch.density[k, 0], run.tumour_density[0], atol=1e-3)
 
 
+def test_a_batch_with_an_operation(patient):
+    """The same numbers as one by one, before and after it, in the cavity as well."""
+    resistant = patient.parameters.replace(alpha=0.02, proliferation_rate=0.02)
+    requests = [Request(FULL, patient.parameters), Request(FULL, resistant)]
+    times = np.array([0.0, 3.0, 3.25, 4.0, 30.0, 100.0, 180.0])
+    batch = solve_batch(patient, requests, times, fields_at=[30.0])
+    for k, request in enumerate(requests):
+        run = SOLVER.solve(
+            patient.replace(parameters=request.parameters), FULL, times, save=Save(fields_at=(30.0,))
+        )
+        assert within(batch.soft[k], run.tumour_volume_soft.values, 1e-4)
+        np.testing.assert_allclose(batch.density[k, 0], run.tumour_density[0], atol=1e-3)
+
+
 def test_a_batch_of_one_and_of_many(patient):
     requests = batch_requests(patient)
     times = [0.0, 60.0, 180.0]
@@ -295,8 +309,8 @@ def test_a_batch_of_one_and_of_many(patient):
 
 def test_batches_refuse_what_they_cannot_do(patient):
     base = patient.parameters
-    with pytest.raises(InvalidInput, match="cannot resect"):
-        solve_batch(patient, [Request(FULL, base)], [1.0])
+    with pytest.raises(InvalidInput, match="need the same resections"):
+        solve_batch(patient, [Request(FULL, base), Request(Regimen(), base)], [1.0])
     other = base.replace(diffusivity_grey=0.1)
     with pytest.raises(InvalidInput, match="one ratio of grey to white"):
         solve_batch(patient, [Request(Regimen(), base), Request(Regimen(), other)], [1.0])

@@ -12,6 +12,7 @@ from twin.calendar import Calendar
 from twin.courses import Course, Drug, Radiotherapy, Resection, Temozolomide
 from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
+from twin.follow_up import CalibrationTable, FollowUpTable
 from twin.label_conventions import convention, convention_names
 from twin.parameters import ParameterSet, load_parameter_set
 from twin.patient import MESH_LABELS
@@ -239,15 +240,15 @@ class PastDrug(FileModel):
 
 
 class HistoryTable(FileModel):
-    """``[history]``: treatment given before day 0."""
+    """``[history]`` and ``[given]``: treatment given before and after day 0."""
 
     resection: tuple[PastResection, ...] = ()
     radiotherapy: tuple[PastRadiotherapy, ...] = ()
     temozolomide: tuple[PastTemozolomide, ...] = ()
     drug: tuple[PastDrug, ...] = ()
 
-    def regimen(self, calendar: Calendar) -> Regimen:
-        """Return what was delivered; all of it must lie before day 0."""
+    def regimen(self, calendar: Calendar, *, after: bool = False) -> Regimen:
+        """Return what was delivered, all of it before day 0; with `after` from day 0 on."""
         courses: list[Course] = [
             Resection(day=float(calendar.day(past.date)), structure=cavity_name(number))
             for number, past in enumerate(self.resection)
@@ -284,7 +285,12 @@ class HistoryTable(FileModel):
         ]
         regimen = Regimen(*courses)
         for event in regimen.schedule(calendar).events:
-            if not event.day < 0:
+            if after and event.day < 0:
+                raise InvalidInput(
+                    f"given: treatment on {calendar.text(event.day)} is before the reference date "
+                    f"{calendar.text(0)}; put earlier treatment into [history]."
+                )
+            if not after and not event.day < 0:
                 raise InvalidInput(
                     f"history: treatment on {calendar.text(event.day)} is not before the "
                     f"reference date {calendar.text(0)}; put later treatment into the study."
@@ -311,14 +317,21 @@ class PatientFile(FileModel):
     doses: dict[str, PlannedDoseTable] = Field(
         default={}, description="doses of treatment plans, by a name for the study"
     )
+    follow_up: tuple[FollowUpTable, ...] = Field(
+        default=(), max_length=100, description="later scans, for 'twin calibrate'"
+    )
+    given: HistoryTable = Field(
+        default=HistoryTable(), description="treatment given after day 0, for 'twin calibrate'"
+    )
+    calibration: CalibrationTable = CalibrationTable()
 
     @model_validator(mode="after")
     def _one_reference(self) -> PatientFile:
         marked = sum(visit.reference for visit in self.visit)
         if len(self.visit) > 1:
             raise InvalidInput(
-                f"there are {len(self.visit)} visits, but follow-up visits are not used yet; "
-                "keep the reference visit only."
+                f"there are {len(self.visit)} visits, but a run begins from one; keep the "
+                "reference visit, and write later ones as [[follow_up]] for 'twin calibrate'."
             )
         if marked != 1:
             raise InvalidInput("no visit is the reference; write reference = true in it.")

@@ -17,7 +17,7 @@ from twin.label_conventions import convention, tissues_from
 from twin.parameters import ParameterSet
 from twin.patient import TISSUES, Grid
 from twin.patient_file import PatientFile, VisitTable, cavity_name
-from twin.patient_tables import tumour_labels
+from twin.patient_tables import own_file, tumour_numbers
 from twin.resampling import to_isotropic
 from twin.start_evidence import StartEvidence
 from twin.start_images import agreed_tumour, start_evidence
@@ -61,7 +61,7 @@ def read_voxels(
     visit = content.reference
     images = _on_the_tissues_voxels(content, folder, where)
     if isinstance(visit.tissue_labels, str):
-        by = convention(_own_file(visit.tissue_labels, folder))
+        by = convention(own_file(visit.tissue_labels, folder))
         images["tissues"] = tissues_from(images["tissues"], by)
     for key, image in images.items():
         if key.startswith(("tissues", "segmentation", "structures")):
@@ -75,7 +75,7 @@ def read_voxels(
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     cut: dict[str, NDArray[Any]] = {key: image.data[box] for key, image in straight.items()}
     tissue_map = _tissue_map(cut["tissues"], visit)
-    numbers = _tumour_numbers(visit, folder, where)
+    numbers = tumour_numbers(visit.labels, folder, where)
     readings = []
     for number, file in enumerate(visit.segmentations):
         key = f"segmentation_{number}"
@@ -178,21 +178,6 @@ def _labelled(data: NDArray[Any], numbers: Mapping[str, int], what: str) -> dict
             "name it in labels or take it out of the file."
         )
     return {name: data == number for name, number in numbers.items()}
-
-
-def _own_file(name: str, folder: Path) -> str | Path:
-    """A convention's name as it is, a file of labels in the patient's folder."""
-    return folder / name if name.endswith((".toml", ".json")) else name
-
-
-def _tumour_numbers(visit: VisitTable, folder: Path, where: str) -> dict[str, int]:
-    """Numbers of the tumour's parts; a file of labels is read."""
-    if not isinstance(visit.labels, str):
-        return visit.labels.numbers
-    try:
-        return tumour_labels(convention(_own_file(visit.labels, folder))).numbers
-    except InvalidInput as error:
-        raise InvalidInput(f"{where}: labels: {error}") from None
 
 
 def _check_marks(data: NDArray[Any], file: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -25,9 +26,15 @@ __all__ = [
     "ModelTable",
     "TensorTable",
     "TissueProbabilities",
+    "TumourLabels",
     "VisitTable",
     "all_different",
+    "own_file",
+    "readers_files",
+    "text_or_table",
+    "tumour_convention",
     "tumour_labels",
+    "tumour_numbers",
 ]
 
 #: Ends of names that are files of labels, not conventions.
@@ -67,14 +74,14 @@ class TumourLabels(FileModel):
         return {name: number for name, number in self if number is not None}
 
 
-def _tumour_convention(value: object) -> object:
+def tumour_convention(value: object) -> object:
     """Return the table that a convention's name stands for; a file's name is kept."""
     if not isinstance(value, str) or value.endswith(_FILES):
         return value
     return tumour_labels(convention(value))
 
 
-def _text_or_table(value: object) -> str:
+def text_or_table(value: object) -> str:
     """Which of the two it is; names that `toml_file` leaves out of messages."""
     return "function-text" if isinstance(value, str) else "function-table"
 
@@ -94,6 +101,30 @@ def tumour_labels(by: Convention) -> TumourLabels:
             "such as { necrosis = 1, flair = 2, enhancing = 4 }."
         )
     return TumourLabels(**by.tumour)
+
+
+def own_file(name: str, folder: Path) -> str | Path:
+    """A convention's name as it is, a file of labels in the patient's folder."""
+    return folder / name if name.endswith(_FILES) else name
+
+
+def tumour_numbers(labels: TumourLabels | str, folder: Path, where: str) -> dict[str, int]:
+    """Numbers of the tumour's parts; a file of labels is read."""
+    if not isinstance(labels, str):
+        return labels.numbers
+    try:
+        return tumour_labels(convention(own_file(labels, folder))).numbers
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: labels: {error}") from None
+
+
+def readers_files(files: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Files of one segmentation or several, each a reader's own."""
+    if not files:
+        raise InvalidInput("the list of segmentations is empty; name at least one file.")
+    if not isinstance(files, str) and len(set(files)) < len(files):
+        raise InvalidInput("a segmentation is named twice; each reader counts once.")
+    return files
 
 
 class TissueLabels(FileModel):
@@ -188,7 +219,7 @@ class VisitTable(FileModel):
     tissues: str = Field(description="NIfTI file of tissue labels")
     tissue_labels: Annotated[
         Annotated[TissueLabels, Tag("function-table")] | Annotated[str, Tag("function-text")],
-        Discriminator(_text_or_table),
+        Discriminator(text_or_table),
     ] = Field(
         default=TissueLabels(),
         description="numbers of the tissues, or a convention that knows them (freesurfer)",
@@ -201,8 +232,8 @@ class VisitTable(FileModel):
     )
     labels: Annotated[
         Annotated[TumourLabels, Tag("function-table")] | Annotated[str, Tag("function-text")],
-        Discriminator(_text_or_table),
-        BeforeValidator(_tumour_convention),
+        Discriminator(text_or_table),
+        BeforeValidator(tumour_convention),
     ] = Field(description="a convention, a .toml or .json file of labels, or a table of numbers")
     t1: str | None = Field(default=None, description="NIfTI file of the T1 image, for pictures")
     tissue_probabilities: TissueProbabilities | None = Field(
@@ -218,11 +249,7 @@ class VisitTable(FileModel):
     @field_validator("segmentation")
     @classmethod
     def _some(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not files:
-            raise InvalidInput("the list of segmentations is empty; name at least one file.")
-        if not isinstance(files, str) and len(set(files)) < len(files):
-            raise InvalidInput("a segmentation is named twice; each reader counts once.")
-        return files
+        return readers_files(files)
 
     @property
     def segmentations(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Fitting a twin to its patient's scans: what scans say, estimates, posterior draws."""

@@ -1,0 +1,169 @@
+"""How well a density agrees with observations: errors in units of their noise.
+
+Every observation gives numbers r whose half sum of squares is minus the logarithm of its
+likelihood (but for a constant), so that least squares is the most likely fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.calibration.outlines import OutlineNoise, PatchedOutline
+from twin.errors import InvalidInput
+from twin.parameters import ParameterSet
+
+__all__ = ["DensityMap", "Observation", "Outline", "Volume"]
+
+#: Degrees of freedom of Student's distribution of a patch, where errors have heavy tails.
+HEAVY_TAILED = 4.0
+
+
+class Observation(Protocol):
+    """What was seen on one day."""
+
+    @property
+    def day(self) -> float:
+        """When, [day]."""
+
+    @property
+    def what(self) -> str:
+        """In words, for tables and pictures."""
+
+    def errors(
+        self, density: NDArray[np.floating], parameters: ParameterSet
+    ) -> NDArray[np.float64]:
+        """Errors of a density, shape (node,), over their noise, [1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A segmented outline where the visible density crosses a threshold.
+
+    Of the patches' distances the mean and the deviations from it count separately: for a
+    normal distribution with independent and one shared error that is exactly its likelihood.
+
+    Parameters
+    ----------
+    day : float, [day]
+    what : str
+    patches : PatchedOutline
+    threshold : str
+        Name of the parameter that is its threshold.
+    noise : OutlineNoise
+    inward_mm : float or None, [mm]
+        Standard deviation of the whole outline where the prediction lies inside of it, if that
+        is another one: oedema takes a FLAIR outline further out than cells are.
+    heavy_tailed : bool
+        Patches by Student's distribution with 4 degrees of freedom instead of the normal one.
+    """
+
+    day: float
+    what: str
+    patches: PatchedOutline
+    threshold: str
+    noise: OutlineNoise
+    inward_mm: float | None = None
+    heavy_tailed: bool = False
+
+    def distances(
+        self, density: NDArray[np.floating], parameters: ParameterSet
+    ) -> NDArray[np.float64]:
+        """How far outside the outline the density's surface lies, [mm], shape (patch,)."""
+        return self.patches.distances(density, parameters.value(self.threshold))
+
+    def errors(
+        self, density: NDArray[np.floating], parameters: ParameterSet
+    ) -> NDArray[np.float64]:
+        """Deviation of each patch from the mean, and the mean, over their noise."""
+        found = self.distances(density, parameters)
+        mean, own = float(found.mean()), self.noise.patch_mm
+        shared = self.noise.shared_mm
+        if mean < 0.0 and self.inward_mm is not None:
+            shared = self.inward_mm
+        of_mean = mean / np.hypot(shared, own / np.sqrt(len(found)))
+        each = (found - mean) / own
+        if self.heavy_tailed:
+            square = (HEAVY_TAILED + 1.0) * np.log1p(each**2 / HEAVY_TAILED)
+            each = np.copysign(np.sqrt(square), each)
+        return np.append(each, of_mean)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A visible volume alone, its logarithm with a normal error.
+
+    A volume below what can be seen is a complete response: any prediction below it agrees.
+
+    Parameters
+    ----------
+    day : float, [day]
+    what : str
+    patches : PatchedOutline
+        Elements that are measured; how they are divided does not matter.
+    threshold : str
+    observed_mm3 : float, [mm3]
+        0 for nothing to be seen.
+    sd_ln : float, [1]
+        Standard deviation of the logarithm.
+    least_mm3 : float, [mm3]
+        Smallest volume that can be seen.
+    """
+
+    day: float
+    what: str
+    patches: PatchedOutline
+    threshold: str
+    observed_mm3: float
+    sd_ln: float
+    least_mm3: float
+
+    def __post_init__(self) -> None:
+        if not (self.observed_mm3 >= 0.0 and self.sd_ln > 0.0 and self.least_mm3 > 0.0):
+            raise InvalidInput(
+                f"The volume on day {self.day:g} is {self.observed_mm3:g} mm3 with an error of "
+                f"{self.sd_ln:g}; it must be at least 0, the error above 0."
+            )
+
+    def volume_mm3(self, density: NDArray[np.floating], parameters: ParameterSet) -> float:
+        """The predicted volume, [mm3]."""
+        return float(self.patches.volumes(density, parameters.value(self.threshold)).sum())
+
+    def errors(
+        self, density: NDArray[np.floating], parameters: ParameterSet
+    ) -> NDArray[np.float64]:
+        """One number: the difference of the logarithms over its noise."""
+        predicted = max(self.volume_mm3(density, parameters), self.least_mm3)
+        seen = max(self.observed_mm3, self.least_mm3)
+        return np.array([np.log(predicted / seen) / self.sd_ln])
+
+
+@dataclass(frozen=True, slots=True)
+class DensityMap:
+    """A density of cells from an image, as means over blocks of nodes with independent errors.
+
+    Parameters
+    ----------
+    day : float, [day]
+    what : str
+    weights : ndarray, [1], shape (block, node), sparse
+        Means of the nodes of each block.
+    observed : ndarray, [1], shape (block,)
+    sd : ndarray, [1], shape (block,)
+    """
+
+    day: float
+    what: str
+    weights: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    sd: NDArray[np.float64]
+
+    def errors(
+        self, density: NDArray[np.floating], parameters: ParameterSet
+    ) -> NDArray[np.float64]:
+        """Difference of each block over its noise."""
+        found = np.asarray(self.weights @ np.asarray(density, np.float64))
+        return (found - self.observed) / self.sd
