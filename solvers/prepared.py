@@ -196,9 +196,11 @@ class Prepared:
             )
         ratio = round(float(np.sqrt(white / grey)), 9)
         shift = self._shift(parameters)
-        return self._remember(
+        found: dict[str, NDArray[np.float64]] = self._remember(
             ("distances", ratio, shift), lambda: self._measure_distances(ratio, shift)
         )
+        moved = parameters.value_or("outline_shift", 0.0)
+        return found if moved == 0.0 else _moved_outwards(found, moved)
 
     def _shift(self, parameters: ParameterSet) -> float:
         """Standard deviations by which the start is shifted; refused where none is known."""
@@ -305,6 +307,18 @@ class Prepared:
 
         found: NDArray[np.float64] = self._remember(("let", course.dose, self.twin.setup), make)
         return found
+
+
+def _moved_outwards(
+    distances: dict[str, NDArray[np.float64]], moved_mm: float
+) -> dict[str, NDArray[np.float64]]:
+    """Distances to outlines that lie further out; tissue beyond is taken for white matter."""
+    return {
+        **distances,
+        "core": distances["core"] - moved_mm,
+        "whole": distances["whole"] - moved_mm,
+        "beyond": np.maximum(distances["beyond"] - moved_mm, 0.0),
+    }
 
 
 def _identity(twin: Twin) -> Hashable:

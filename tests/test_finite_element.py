@@ -286,7 +286,10 @@ def test_a_batch_with_an_operation(patient):
     batch = solve_batch(patient, requests, times, fields_at=[30.0])
     for k, request in enumerate(requests):
         run = SOLVER.solve(
-            patient.replace(parameters=request.parameters), FULL, times, save=Save(fields_at=(30.0,))
+            patient.replace(parameters=request.parameters),
+            FULL,
+            times,
+            save=Save(fields_at=(30.0,)),
         )
         assert within(batch.soft[k], run.tumour_volume_soft.values, 1e-4)
         np.testing.assert_allclose(batch.density[k, 0], run.tumour_density[0], atol=1e-3)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twin.grid import Grid
     from twin.patient_file import PatientFile
 
-__all__ = ["CalibrationTable", "FollowUp", "FollowUpTable", "read_follow_ups"]
+__all__ = ["CalibrationTable", "FollowUp", "FollowUpTable", "mask_on_grid", "read_follow_ups"]
 
 #: Share of a segmented tumour that may lie outside the reference scan's head.
 OUTSIDE_ALLOWED = 0.05
@@ -194,6 +194,14 @@ def _read(
         _majority(whole),
         table.timing,
     )
+
+
+def mask_on_grid(file: Path, grid: Grid) -> NDArray[np.bool_]:
+    """A mask from a file at the voxels of a twin; refused where it is empty there."""
+    mask = _on_grid(read_labels(file, what="cavity"), grid, file.name) > 0
+    if not mask.any():
+        raise InvalidInput(f"The cavity {file.name} has no voxel in the head; check its file.")
+    return mask
 
 
 def _majority(masks: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -33,6 +33,7 @@ __all__ = [
     "VisitTable",
     "cavity_name",
     "json_schema",
+    "operation_name",
     "read_patient_file",
 ]
 
@@ -250,7 +251,10 @@ class HistoryTable(FileModel):
     def regimen(self, calendar: Calendar, *, after: bool = False) -> Regimen:
         """Return what was delivered, all of it before day 0; with `after` from day 0 on."""
         courses: list[Course] = [
-            Resection(day=float(calendar.day(past.date)), structure=cavity_name(number))
+            Resection(
+                day=float(calendar.day(past.date)),
+                structure=operation_name(number) if after else cavity_name(number),
+            )
             for number, past in enumerate(self.resection)
         ]
         courses += [
@@ -301,6 +305,11 @@ class HistoryTable(FileModel):
 def cavity_name(number: int) -> str:
     """Name of the structure that is the cavity of past resection `number` (from 0)."""
     return "cavity" if number == 0 else f"cavity_{number + 1}"
+
+
+def operation_name(number: int) -> str:
+    """Name of the structure that resection `number` (from 0) after day 0 removed."""
+    return f"operation_{number + 1}"
 
 
 class PatientFile(FileModel):

@@ -10,6 +10,7 @@ a bad one only lowers the number of effective draws, which is reported.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import emcee
@@ -29,8 +30,10 @@ __all__ = ["Draws", "draw"]
 
 #: Runs for the first stand-in, as a multiple of its terms, drawn this much wider than Laplace.
 FIRST_RUNS, WIDER = 2.5, 1.5
-#: Of the sampler on the stand-in: independent ensembles, steps left out and kept of each.
-CHAINS, BURNT, STEPS = 4, 1000, 4000
+#: Of the sampler on the stand-in: independent ensembles of walkers, steps left out and kept.
+CHAINS, WALKERS, BURNT, STEPS = 4, 64, 300, 600
+#: The stand-in is sampled at this temperature: its tails have to reach further than the truth's.
+TEMPERATURE = 1.25
 #: Above this the tail of the weights is too heavy for them to be used (Vehtari 2024, the usual
 #: limit of Pareto's k).
 HEAVIEST_TAIL = 0.7
@@ -69,6 +72,20 @@ class Draws:
     tail: float
     r_hat: float
     runs: int
+
+    def quantiles(
+        self, values: NDArray[np.float64], probabilities: Sequence[float]
+    ) -> NDArray[np.float64]:
+        """Quantiles of what each draw gives, shape (draw, number), by the weights.
+
+        Shape (probability, number).
+        """
+        found = np.empty((len(probabilities), values.shape[1]))
+        for k, column in enumerate(values.T):
+            order = np.argsort(column)
+            heap = np.cumsum(self.weights[order]) - 0.5 * self.weights[order]
+            found[:, k] = np.interp(probabilities, heap, column[order])
+        return found
 
     def resampled(self, count: int, seed: int) -> NDArray[np.float64]:
         """So many draws of equal weight, systematically, shape (count, unknown)."""
@@ -128,7 +145,8 @@ def draw(
             f"The sampler's chains disagree (R-hat {last.r_hat:.3f}, at most {AGREED} is "
             "allowed), so no interval is given; fit fewer unknowns, or narrow their priors."
         )
-    smoothed, tail = array_stats.psislw(last.ratio)
+    with np.errstate(over="ignore"):  # in arviz's fit of the tail, where it does no harm
+        smoothed, tail = array_stats.psislw(last.ratio)
     weights = np.exp(smoothed - logsumexp(smoothed))
     if float(tail) > HEAVIEST_TAIL:
         raise NotConverged(
@@ -155,7 +173,7 @@ def _blocks(runs: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Draws by a stand-in that were run: places, errors, true over assumed likelihood (ln)."""
+    """Draws by a stand-in that were run: places, errors, true over sampled posterior (ln)."""
 
     places: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -177,18 +195,28 @@ def _round(
     stand_in = QuadraticErrors.fitted(known, errors, *about)
     kept = _sampled(problem, stand_in, *about, rng)
     count = kept.shape[-1]
+    chains = kept.reshape(CHAINS, -1, count)  # the walkers of each step side by side
+    r_hat = max(float(array_stats.rhat(chains[..., k])) for k in range(count))
     of_walkers = np.moveaxis(kept, 2, 1).reshape(-1, STEPS, count)
-    r_hat = max(float(array_stats.rhat(of_walkers[..., k])) for k in range(count))
     independent = min(float(array_stats.ess(of_walkers[..., k])) for k in range(count))
-    pool = kept[:, ::10].reshape(-1, count)
+    pool = kept[:, ::5].reshape(-1, count)
     chosen = pool[rng.choice(len(pool), wanted, replace=False)]
     width, found = BLOCK_WIDTH * problem.threads, []
     for begin in range(0, wanted, width):
         report(begin / wanted, f"{wanted} draws in the solver")
         found.append(problem.errors(chosen[begin : begin + width]))
     ran = np.vstack(found)
-    ratio = problem.log_likelihood(ran) - stand_in.log_likelihood(chosen)
+    truly = problem.unknowns.log_prior(chosen) + problem.log_likelihood(ran)
+    ratio = truly - _log_target(problem, stand_in, chosen)
     return _Round(chosen, ran, ratio, r_hat, independent)
+
+
+def _log_target(
+    problem: Problem, stand_in: QuadraticErrors, places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Logarithm of what is sampled, but for a constant, shape (place,)."""
+    log_posterior = problem.unknowns.log_prior(places) + stand_in.log_likelihood(places)
+    return np.asarray(log_posterior / TEMPERATURE)
 
 
 def _about(
@@ -213,19 +241,17 @@ def _sampled(
 ) -> NDArray[np.float64]:
     """Chains of the posterior by the stand-in, shape (ensemble, step, walker, unknown)."""
     count = len(problem.unknowns)
-    walkers = max(8, 2 * count + 2)
 
     def log_posterior(places: NDArray[np.float64]) -> NDArray[np.float64]:
-        prior = problem.unknowns.log_prior(places)
-        return prior + stand_in.log_likelihood(places)
+        return _log_target(problem, stand_in, places)
 
     chains = []
     for _ in range(CHAINS):
         sampler = emcee.EnsembleSampler(
-            walkers, count, log_posterior, vectorize=True, moves=emcee.moves.DEMove()
+            WALKERS, count, log_posterior, vectorize=True, moves=emcee.moves.DEMove()
         )
         sampler.random_state = np.random.RandomState(int(rng.integers(2**31))).get_state()
-        begin = _about(problem, centre, covariance, walkers, rng)
+        begin = _about(problem, centre, covariance, WALKERS, rng)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # minus infinity out of range
             sampler.run_mcmc(begin, BURNT + STEPS, skip_initial_state_check=True)

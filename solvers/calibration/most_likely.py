@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,12 +85,13 @@ def most_likely(
     *,
     starts: int = 4,
     seed: int = 0,
+    begin: Sequence[NDArray[np.float64]] = (),
     progress: Progress | None = None,
 ) -> list[Estimate]:
     """Maxima of the posterior that several starts come to, the highest first.
 
-    Levenberg and Marquardt's steps; the first start is the middle of the prior, the others are
-    drawn from it. Each iteration runs every start's trial point with one difference for each
+    Levenberg and Marquardt's steps; starts are `begin`, or the middle of the prior and draws
+    from it. Each iteration runs every start's trial point with one difference for each
     unknown in one batch, since a run among others costs a fraction of one alone.
 
     Raises
@@ -101,7 +103,7 @@ def most_likely(
     low, high = unknowns.bounds
     first = np.clip(np.zeros(len(unknowns)), low, high)
     drawn = unknowns.draws_of_the_prior(max(0, starts - 1), seed)
-    ways = [_Start(place) for place in (first, *(0.7 * drawn))]
+    ways = [_Start(place) for place in (begin or (first, *(0.7 * drawn)))]
     before = problem.runs
     for iteration in range(ITERATIONS):
         active = [way for way in ways if not way.done]

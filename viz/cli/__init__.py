@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export_dicom", "predicted tumour and targets as DICOM on the original series"),
     "train": ("train", "train a neural surrogate of one patient on the solver"),
     "whatif": ("whatif", "ask the surrogate about one changed treatment"),
+    "calibrate": ("calibrate", "fit a patient to follow-up scans, with intervals"),
+    "forecast": ("forecast", "a fitted patient on a date, with intervals"),
     "fit": ("fit", "dose response from colony counts, growth from tumour volumes"),
     "dvh": ("dvh", "dose-volume histograms of a plan's structures, of files alone"),
     "schema": ("schema", "JSON Schema of patient or study files"),

@@ -1,0 +1,1 @@
+"""A patient's fit to follow-up scans, its folder, and forecasts from it."""
