@@ -277,6 +277,10 @@ def _organ_row(arm: xr.Dataset) -> dict[str, float]:
         label = organ_label(name, bool(arm["organ_stylised"].values[k]))
         row[f"{label} mean [Gy EQD2]"] = float(arm["organ_eqd2_mean"].values[k])
         row[f"{label} D0.03cc [Gy EQD2]"] = float(arm["organ_eqd2_d003cc"].values[k])
+        if "organ_eqd2_mean_recovered" in arm:  # some arm is credited recovery between courses
+            for short, name in (("mean", "mean"), ("D0.03cc", "d003cc")):
+                left = float(arm[f"organ_eqd2_{name}_recovered"].values[k])
+                row[f"{label} {short} with recovery [Gy EQD2]"] = left
         # results of earlier versions have none
         if "organ_ntcp" in arm and math.isfinite(arm["organ_ntcp"].values[k]):
             row[f"{label} NTCP [1]"] = float(arm["organ_ntcp"].values[k])

@@ -109,6 +109,7 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         _response(comparison),
         _scans(comparison),
         _organs(comparison),
+        *_recovered(comparison),
         *_complications(comparison),
         *_rankings(comparison),
     ):
@@ -205,12 +206,23 @@ def _organs(comparison: Comparison) -> Table:
     title = (
         "Organs at risk, EQD2 [Gy] as mean / D0.03cc, by scenario (geometric ones: lower bounds)"
     )
+    return _organ_table(comparison, organs, title, "")
+
+
+def _recovered(comparison: Comparison) -> list[Table]:
+    """As `_organs`, less recovery between courses; nothing where no arm is credited any."""
+    end = " mean with recovery [Gy EQD2]"
+    organs = [name.removesuffix(end) for name in comparison.organs if name.endswith(end)]
+    title = "The same with recovery between courses, which is assumed"
+    return [_organ_table(comparison, organs, title, " with recovery")] if organs else []
+
+
+def _organ_table(comparison: Comparison, organs: list[str], title: str, what: str) -> Table:
+    frame = comparison.organs
     table = _by_organ(title, len(frame))
     for organ in organs:
-        cells = [
-            f"{row[f'{organ} mean [Gy EQD2]']:.1f} / {row[f'{organ} D0.03cc [Gy EQD2]']:.1f}"
-            for _, row in frame.iterrows()
-        ]
+        mean, highest = (f"{organ} {name}{what} [Gy EQD2]" for name in ("mean", "D0.03cc"))
+        cells = [f"{row[mean]:.1f} / {row[highest]:.1f}" for _, row in frame.iterrows()]
         table.add_row(Text(organ), *cells)
     return table
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from scenarios.limit_files import OfOrgans, packaged_limits
 from scenarios.metrics import lyman_complication
-from scenarios.organs import organ_eqd2, organs_of
+from scenarios.organs import known_delivered, organ_eqd2, organs_of
 from twin.dose import dose_maps
 from twin.toml_file import FileModel, quantity
 
@@ -46,6 +46,7 @@ GEOMETRIC = (
     "No complication probability is drawn from a geometric dose, which is a lower bound in organs: "
     'name the dose of a treatment plan (dose = "...") in every course, earlier ones included.'
 )
+UNKNOWN = "The dose of an earlier course is not known, so that no complication probability is."
 NO_DOSE = "Without radiotherapy there is no complication probability."
 NO_FIT = "No fit of its complications is on file."
 #: Said wherever there is a probability.
@@ -205,7 +206,10 @@ def _reasons(twin: Twin, regimen: Regimen, rules: Complications) -> dict[str, st
     organs = organs_of(twin)
     if not courses:
         return dict.fromkeys(organs, NO_DOSE)
-    maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
+    delivered = known_delivered(twin)
+    if delivered.radiotherapy != twin.delivered.radiotherapy:
+        return dict.fromkeys(organs, UNKNOWN)
+    maps = dose_maps(twin, delivered) + dose_maps(twin, regimen)
     found: dict[str, str] = {}
     for name, organ in organs.items():
         found[name] = "" if rules.of(name) else NO_FIT

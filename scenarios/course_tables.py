@@ -94,6 +94,10 @@ class RadiotherapyTable(StudyTable):
         default="append",
         description="missed fractions follow at the end, on the next days as second ones, or never",
     )
+    overlap: Literal["refuse", "both"] = Field(
+        default="refuse",
+        description="where it overlaps an earlier course in time: refused, or both are given",
+    )
 
     def course(self) -> Radiotherapy:
         """The course, checked."""
@@ -112,6 +116,7 @@ class RadiotherapyTable(StudyTable):
             interval_h=self.interval,
             missed=tuple(self.missed),
             compensation=self.compensation,
+            overlap=self.overlap,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,24 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios.metrics import bed, dose_to_hottest_volume, mean_dose
+from scenarios.recovery import Recovery
 from solvers.dose_response import proton_rbe, repair_between
 from twin.dose import dose_maps
 from twin.patient import Structure
+from twin.radiotherapy import UNKNOWN_DOSE
+from twin.regimen import Regimen
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
     from twin.dose import DoseMap
     from twin.patient import Twin
     from twin.radiotherapy import Radiotherapy
-    from twin.regimen import Regimen
 
 __all__ = [
     "BRAIN_MINUS_TARGET",
     "CAVEAT",
     "HOTTEST_MM3",
+    "CourseEffect",
     "OrganDose",
+    "course_effects",
+    "known_delivered",
     "organ_doses",
     "organ_eqd2",
+    "organ_eqd2_recovered",
     "organs_of",
 ]
 
@@ -68,25 +74,95 @@ def organs_of(twin: Twin) -> dict[str, Structure]:
     return found
 
 
-def organ_eqd2(twin: Twin, regimen: Regimen) -> dict[str, NDArray[np.float64]]:
+@dataclass(frozen=True, slots=True)
+class CourseEffect:
+    """What one course gives to the organs.
+
+    Parameters
+    ----------
+    begin_day, end_day : float, [day]
+        Of its first and last fraction.
+    eqd2 : mapping of str to ndarray, [Gy], shape (voxel,)
+        By organ, in every voxel of it.
+    """
+
+    begin_day: float
+    end_day: float
+    eqd2: Mapping[str, NDArray[np.float64]]
+
+
+def course_effects(twin: Twin, regimen: Regimen) -> list[CourseEffect]:
+    """EQD2 of each course in every voxel of every organ, of earlier ones first.
+
+    Each is converted with its own number of fractions, and with incomplete repair between
+    several of a day. A course before day 0 whose dose is not known is left out.
+    """
+    delivered = known_delivered(twin)
+    courses = (*delivered.radiotherapy, *regimen.radiotherapy)
+    maps = dose_maps(twin, delivered) + dose_maps(twin, regimen)
+    found: list[CourseEffect] = []
+    at_risk = organs_of(twin)
+    for course, dose in zip(courses, maps, strict=True):
+        factor, effect = _unrepaired(twin, course), {}
+        for name, organ in at_risk.items():
+            alpha_beta = twin.parameters.value(str(organ.parameter))
+            dose_gy = _photon_dose(dose, organ.mask, alpha_beta)
+            whole = bed(dose_gy, dose.given, alpha_beta / factor)
+            effect[name] = whole / (1.0 + 2.0 / alpha_beta)
+        days = course.fraction_days(twin.calendar)
+        found.append(CourseEffect(days[0], days[-1], effect))
+    return found
+
+
+def known_delivered(twin: Twin) -> Regimen:
+    """The radiotherapy given before day 0 whose dose is known."""
+    given = twin.delivered.radiotherapy
+    return Regimen(*(course for course in given if course.dose != UNKNOWN_DOSE))
+
+
+def organ_eqd2(
+    twin: Twin, regimen: Regimen, *, effects: Sequence[CourseEffect] | None = None
+) -> dict[str, NDArray[np.float64]]:
     """EQD2 in every voxel of every organ, of a regimen and what was delivered before it, [Gy].
 
-    Courses add up place by place, each converted with its own number of fractions, and with
-    incomplete repair between several of a day; time between courses is not credited.
+    Courses add up place by place; time between courses is not credited
+    (`organ_eqd2_recovered` does). `effects` is what `course_effects` gives, where it is known.
     """
-    courses = (*twin.delivered.radiotherapy, *regimen.radiotherapy)
-    maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
-    unrepaired = [_unrepaired(twin, course) for course in courses]
+    effects = course_effects(twin, regimen) if effects is None else effects
     result: dict[str, NDArray[np.float64]] = {}
     for name, organ in organs_of(twin).items():
-        alpha_beta = twin.parameters.value(str(organ.parameter))
         dose = np.zeros(int(organ.mask.sum()))
-        for course, factor in zip(maps, unrepaired, strict=True):
-            dose_gy = _photon_dose(course, organ.mask, alpha_beta)
-            whole = bed(dose_gy, course.given, alpha_beta / factor)
-            dose += whole / (1.0 + 2.0 / alpha_beta)
+        for one in effects:
+            dose += one.eqd2[name]
         result[name] = dose
     return result
+
+
+def organ_eqd2_recovered(
+    twin: Twin, regimen: Regimen, *, effects: Sequence[CourseEffect] | None = None
+) -> dict[str, NDArray[np.float64]] | None:
+    """As `organ_eqd2`, less what organs have recovered from earlier courses, [Gy].
+
+    At the beginning of each course, earlier ones count by what is left of them
+    (`scenarios.recovery`); each voxel has the most that it holds at any course. None where
+    nothing is credited.
+    """
+    effects = course_effects(twin, regimen) if effects is None else effects
+    ordered = sorted(effects, key=lambda one: one.begin_day)
+    result: dict[str, NDArray[np.float64]] = {}
+    credited = False
+    for name, organ in organs_of(twin).items():
+        recovery = Recovery.of(twin.parameters, str(organ.parameter))
+        highest = np.zeros(int(organ.mask.sum()))
+        for number, course in enumerate(ordered):
+            held = course.eqd2[name].copy()
+            for earlier in ordered[:number]:
+                share = recovery.recovered(course.begin_day - earlier.end_day)
+                credited = credited or share > 0.0
+                held += (1.0 - share) * earlier.eqd2[name]
+            highest = np.maximum(highest, held)
+        result[name] = highest
+    return result if credited else None
 
 
 def organ_doses(

@@ -240,8 +240,9 @@ class Study:
     def check(self, twin: Twin) -> None:
         """Raise `InvalidInput` unless every arm and case can be run on `twin`."""
         for scenario in self.scenarios:
-            schedule = scenario.regimen.schedule(twin.calendar)
             try:
+                schedule = scenario.regimen.schedule(twin.calendar)
+                scenario.regimen.check_overlap(twin.calendar)
                 doses_of_patient(schedule.drug_doses, twin)
                 for course in scenario.regimen.radiotherapy:
                     check_dose(twin, course)

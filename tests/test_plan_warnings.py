@@ -69,7 +69,7 @@ WARNINGS = {
     "radiotherapy.overlap": (
         [
             replace(RT, fractions=10, total_dose_gy=20.0),
-            replace(RT, fractions=10, total_dose_gy=20.0, start_day=35.0),
+            replace(RT, fractions=10, total_dose_gy=20.0, start_day=35.0, overlap="both"),
         ],
         5,  # Mon 4 to Fri 8 May
         [

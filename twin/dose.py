@@ -18,6 +18,7 @@ from scipy.special import ndtr
 
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput, NotConverged
+from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import boost_target, distance_to, gross_target, planning_target
 
 if TYPE_CHECKING:
@@ -189,6 +190,11 @@ def check_dose(twin: Twin, radiotherapy: Radiotherapy) -> None:
     name = radiotherapy.dose
     if name is None:
         return
+    if name == UNKNOWN_DOSE:
+        raise InvalidInput(
+            'dose = "unknown" is for courses before day 0 only; leave it out for the geometric '
+            "dose, or name one of [doses] in patient.toml."
+        )
     if name not in twin.doses:
         known = ", ".join(sorted(twin.doses)) or "none"
         raise InvalidInput(

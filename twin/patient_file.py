@@ -22,6 +22,7 @@ from twin.patient_tables import (
     all_different,
 )
 from twin.planned_dose import PlannedDoseTable
+from twin.radiotherapy import UNKNOWN_DOSE
 from twin.regimen import Regimen
 from twin.toml_file import Date, FileModel, check, quantity, read_toml
 from twin.units import parse_quantity
@@ -218,7 +219,13 @@ class PastRadiotherapy(FileModel):
     margin: quantity("mm", example="15 mm") = 15.0  # type: ignore[valid-type]
     planning_margin: quantity("mm", example="3 mm") = 3.0  # type: ignore[valid-type]
     weekdays_only: bool = True
-    dose: str | None = Field(default=None, description="one of [doses]; else geometric")
+    dose: str | None = Field(
+        default=None,
+        description='one of [doses], or "unknown"; else geometric about the outline of day 0',
+    )
+    overlap: Literal["refuse", "both"] = Field(
+        default="refuse", description="where it overlaps an earlier course: refused, or both given"
+    )
 
 
 class PastTemozolomide(FileModel):
@@ -262,6 +269,7 @@ class HistoryTable(FileModel):
                 ptv_margin_mm=past.planning_margin,
                 weekdays_only=past.weekdays_only,
                 dose=past.dose,
+                overlap=past.overlap,
             )
             for past in self.radiotherapy
         ]
@@ -283,6 +291,10 @@ class HistoryTable(FileModel):
             for past in self.drug
         ]
         regimen = Regimen(*courses)
+        try:
+            regimen.check_overlap(calendar)
+        except InvalidInput as error:
+            raise InvalidInput(f"history: {error}") from None
         for event in regimen.schedule(calendar).events:
             if not event.day < 0:
                 raise InvalidInput(
@@ -322,6 +334,14 @@ class PatientFile(FileModel):
             )
         if marked != 1:
             raise InvalidInput("no visit is the reference; write reference = true in it.")
+        return self
+
+    @model_validator(mode="after")
+    def _dose_names(self) -> PatientFile:
+        if UNKNOWN_DOSE in self.doses:
+            raise InvalidInput(
+                f'doses: "{UNKNOWN_DOSE}" stands for a dose that is not known; choose another name.'
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from twin.calendar import Calendar
@@ -13,12 +14,20 @@ from twin.events import Event, Fraction
 if TYPE_CHECKING:
     from twin.courses import Course
 
-__all__ = ["COMPENSATIONS", "Compensation", "Radiotherapy", "check_range"]
+__all__ = ["COMPENSATIONS", "UNKNOWN_DOSE", "Compensation", "Radiotherapy", "check_range"]
+
+#: Name of the dose of an earlier course of which no dose is known.
+UNKNOWN_DOSE = "unknown"
+#: Fields with this metadata are written only where they are not at their default, so that what
+#: was written before there were such fields stays the same.
+LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 
 #: What becomes of missed fractions: given on treatment days after the last one, as a second
 #: fraction on the next days, or not at all.
 Compensation = Literal["append", "second fraction", "none"]
 COMPENSATIONS: tuple[Compensation, ...] = ("append", "second fraction", "none")
+#: What is to be done with a course that overlaps an earlier one.
+Overlap = Literal["refuse", "both"]
 MAX_PRESCRIPTION_GY = 200.0
 MAX_FRACTION_GY = 40.0
 
@@ -65,6 +74,9 @@ class Radiotherapy:
     compensation : {"append", "second fraction", "none"}
         How missed fractions are made up for: at the end; as a second fraction, `interval_h`
         later, on the next treatment days; or not at all.
+    overlap : {"refuse", "both"}
+        What holds where the course overlaps an earlier one in time: it is refused, or both are
+        given, each on its own days.
     """
 
     total_dose_gy: float
@@ -81,6 +93,7 @@ class Radiotherapy:
     missed: tuple[int, ...] = ()
     compensation: Compensation = "append"
     dose: str | None = None
+    overlap: Overlap = field(default="refuse", metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -106,6 +119,10 @@ class Radiotherapy:
         if self.dose is not None and self.boost_target is not None:
             raise InvalidInput(
                 f"The dose {self.dose!r} of a plan has its boost in it; leave the boost out."
+            )
+        if self.overlap not in ("refuse", "both"):
+            raise InvalidInput(
+                f"The rule for an overlap is {self.overlap!r}; it may be 'refuse' or 'both'."
             )
         self._check_timing()
 
@@ -159,7 +176,7 @@ class Radiotherapy:
         """The course without its times: courses that are equal so have one dose map."""
         return replace(
             self, start_day=0.0, weekdays_only=True, fractions_per_day=1, interval_h=6.0,
-            missed=(), compensation="append",
+            missed=(), compensation="append", overlap="refuse",
         )  # fmt: skip
 
     def fraction_days(self, calendar: Calendar) -> list[float]:
@@ -223,7 +240,9 @@ class Radiotherapy:
             f"{self.dose_per_fraction_gy:.3g} Gy, {when} from {calendar.text(days[0])} (day "
             f"{days[0]:g}) to {calendar.text(days[-1])} (day {days[-1]:g}), "
         )
-        if self.dose is not None:
+        if self.dose == UNKNOWN_DOSE:
+            text += "by a dose that is not known, so that organ doses leave it out"
+        elif self.dose is not None:
             text += f"by the planned dose {self.dose!r}"
         else:
             text += (

@@ -10,7 +10,13 @@ import numpy as np
 
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.metrics import bed, eqd2
-from scenarios.organs import HOTTEST_MM3, organ_eqd2, organs_of
+from scenarios.organs import (
+    HOTTEST_MM3,
+    course_effects,
+    organ_eqd2,
+    organ_eqd2_recovered,
+    organs_of,
+)
 from scenarios.planning.limits import Limits, OrganLimit, measured
 from twin.dose import DoseMap, dose_maps
 from twin.targets import boost_target, clinical_target, structure_mask
@@ -97,11 +103,16 @@ class TargetPlan:
 
 @dataclass(frozen=True, slots=True)
 class OrganReading:
-    """What an organ gets by the measure of a limit, EQD2 [Gy]; `name` may be of several."""
+    """What an organ gets by the measure of a limit, EQD2 [Gy]; `name` may be of several.
+
+    `recovered_gy` is what is left of it with recovery between courses, None where none is
+    credited.
+    """
 
     name: str
     limit: OrganLimit
     value_gy: float
+    recovered_gy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,8 @@ class OrganPlan:
     `mean_gy` and `d003cc_gy` are physical doses of this treatment, `eqd2_mean_gy` and
     `eqd2_d003cc_gy` hold what was delivered before as well. `readings` are by the measures
     of its limits, `complication` is its probability of one, or why there is none.
+    `recovered_mean_gy` and `recovered_d003cc_gy` are EQD2 with recovery between courses, None
+    where none is credited.
     """
 
     name: str
@@ -123,6 +136,8 @@ class OrganPlan:
     eqd2_d003cc_gy: float
     readings: tuple[OrganReading, ...]
     complication: OrganComplication
+    recovered_mean_gy: float | None = None
+    recovered_d003cc_gy: float | None = None
 
 
 def target_plans(
@@ -195,13 +210,16 @@ def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]
     physical = np.zeros(twin.grid.shape, np.float32)
     for dose in dose_maps(twin, regimen):
         physical += dose.given_gy
-    effect = organ_eqd2(twin, regimen)
+    effects = course_effects(twin, regimen)
+    effect = organ_eqd2(twin, regimen, effects=effects)
+    recovered = organ_eqd2_recovered(twin, regimen, effects=effects)
     voxel = twin.grid.voxel_mm3
-    readings = _readings(effect, limits.organ, voxel)
+    readings = _readings(effect, recovered, limits.organ, voxel)
     complications = organ_complications(twin, regimen, effect=effect)
     found = []
     for name, organ in organs_of(twin).items():
         given = physical[organ.mask].astype(np.float64)
+        left = None if recovered is None else recovered[name]
         found.append(
             OrganPlan(
                 name=name,
@@ -214,13 +232,18 @@ def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]
                 eqd2_d003cc_gy=measured(_NEAR_MAXIMUM, effect[name], voxel),
                 readings=tuple(readings.get(name, ())),
                 complication=complications[name],
+                recovered_mean_gy=None if left is None else measured("mean", left, voxel),
+                recovered_d003cc_gy=None if left is None else measured(_NEAR_MAXIMUM, left, voxel),
             )
         )
     return found
 
 
 def _readings(
-    effect: dict[str, np.ndarray], limits: Sequence[OrganLimit], voxel_mm3: float
+    effect: dict[str, np.ndarray],
+    recovered: dict[str, np.ndarray] | None,
+    limits: Sequence[OrganLimit],
+    voxel_mm3: float,
 ) -> dict[str, list[OrganReading]]:
     """Readings by organ; of organs that count together the same one stands at each."""
     found: dict[str, list[OrganReading]] = {}
@@ -228,10 +251,19 @@ def _readings(
         concerned = [name for name in effect if limit.concerns(name)]
         groups = [concerned] if limit.together and concerned else [[name] for name in concerned]
         for group in groups:
-            dose = np.concatenate([effect[name] for name in group])
             reading = OrganReading(
-                " with ".join(group), limit, measured(limit.measure, dose, voxel_mm3)
+                " with ".join(group),
+                limit,
+                _measured(limit, effect, group, voxel_mm3),
+                None if recovered is None else _measured(limit, recovered, group, voxel_mm3),
             )
             for name in group:
                 found.setdefault(name, []).append(reading)
     return found
+
+
+def _measured(
+    limit: OrganLimit, effect: dict[str, np.ndarray], group: Sequence[str], voxel_mm3: float
+) -> float:
+    """The measure of a limit of all organs of a group together, [Gy]."""
+    return measured(limit.measure, np.concatenate([effect[name] for name in group]), voxel_mm3)

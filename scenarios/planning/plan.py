@@ -18,8 +18,10 @@ from scenarios.planning.schedule import (
     operation_dates,
 )
 from scenarios.planning.warnings import PlanWarning, warnings_of
+from scenarios.recovery import recovery_sentence
 from solvers.drug_effects import doses_of_patient
 from twin.errors import InvalidInput
+from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
@@ -54,11 +56,17 @@ class OperationPlan:
 
 @dataclass(frozen=True, slots=True)
 class PastPlan:
-    """What was delivered before day 0, in sentences and dates."""
+    """What was delivered before day 0, in sentences and dates.
+
+    `geometric` where a course of radiotherapy has no planned dose; `unknown_gy` are the total
+    doses of those of which no dose is known, [Gy].
+    """
 
     sentences: tuple[str, ...]
     fractions: tuple[FractionPlan, ...]
     operation_dates: tuple[dt.date, ...]
+    geometric: bool = False
+    unknown_gy: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class StudyPlan:
     cases: tuple[tuple[str, str], ...]
     warnings: tuple[GroupedWarning, ...]
     unchecked: tuple[str, ...]
+    recovery: str = ""
 
     @property
     def runs(self) -> int:
@@ -185,6 +194,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         unchecked=tuple(
             sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
         ),
+        recovery=recovery_sentence(twin.parameters),
     )
 
 
@@ -197,6 +207,12 @@ def _past(twin: Twin) -> PastPlan:
             fraction_plans(schedule.fractions, twin.calendar, twin.parameters.value("alpha_beta"))
         ),
         operation_dates=tuple(date for date, _ in operations),
+        geometric=any(course.dose is None for course in twin.delivered.radiotherapy),
+        unknown_gy=tuple(
+            course.total_dose_gy
+            for course in twin.delivered.radiotherapy
+            if course.dose == UNKNOWN_DOSE
+        ),
     )
 
 

@@ -107,6 +107,7 @@ def _organ(organ: OrganPlan) -> dict[str, Any]:
             "of": reading.name,
             "measure": reading.limit.measure,
             "eqd2_gy": reading.value_gy,
+            "eqd2_recovered_gy": reading.recovered_gy,
             "limit_gy": reading.limit.value,
             "source": reading.limit.source,
         }

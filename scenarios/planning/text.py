@@ -119,6 +119,13 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
             )
             + " brain_minus_target is the brain without the gross tumour of day 0."
         )
+    if any(organ.recovered_mean_gy is not None for organ in organs):
+        yield plan.recovery
+    if plan.past.geometric:
+        yield (
+            "A course before day 0 without a planned dose is taken as the geometric one about its "
+            "target as outlined on day 0."
+        )
     if any(organ.complication.known for organ in organs):
         yield BOTH_SOURCES
     if any(organ.complication.reason == GEOMETRIC for organ in organs):
@@ -279,7 +286,23 @@ def _organ_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
             f"{organ.eqd2_mean_gy:>9.1f} {organ.eqd2_d003cc_gy:>8.1f}   "
             f"{_plain(organ.alpha_beta_gy):>4}   {_limits(organ)}"
         ).rstrip()
+    yield from _recovery_lines(organs)
     yield from _complication_lines(organs)
+
+
+def _recovery_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
+    """EQD2 with recovery between courses, of the organs to which it is credited."""
+    changed = [
+        f"{organ.name} mean {organ.recovered_mean_gy:.1f}, D0.03cc {organ.recovered_d003cc_gy:.1f}"
+        for organ in organs
+        if organ.recovered_mean_gy is not None
+        and organ.recovered_d003cc_gy is not None
+        and (organ.recovered_mean_gy, organ.recovered_d003cc_gy)
+        != (organ.eqd2_mean_gy, organ.eqd2_d003cc_gy)
+    ]
+    if changed:
+        text = f"EQD2 with recovery of earlier courses [Gy]: {'; '.join(changed)}."
+        yield from _wrapped(text, 5, 4)
 
 
 def _complication_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
