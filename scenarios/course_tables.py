@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
+from twin.replan import Replan, VisibleOn
 from twin.toml_file import FileModel
 from twin.units import parse_quantity
 
@@ -71,6 +72,22 @@ class BoostTable(StudyTable):
     total_dose: Gray = quantity("total dose of the boosted structure", example="75 Gy")
 
 
+class ReplanTable(StudyTable):
+    """The target redrawn, in the run, on the predicted tumour."""
+
+    after_fraction: int = Field(ge=1, description="after which the tumour is seen")
+    visible_on: VisibleOn = Field(default="t1gd", description="image that shows the tumour")
+    above: float | None = Field(
+        default=None, gt=0.0, lt=1.0, description="density of its outline; the image's if absent"
+    )
+
+    def replan(self) -> Replan:
+        """The replan, checked."""
+        return Replan(
+            after_fraction=self.after_fraction, visible_on=self.visible_on, above=self.above
+        )
+
+
 class RadiotherapyTable(StudyTable):
     """A course of external radiotherapy, fractions on weekdays."""
 
@@ -99,6 +116,10 @@ class RadiotherapyTable(StudyTable):
         description="where it overlaps an earlier course in time: refused, or both are given",
     )
 
+    replan: list[ReplanTable] = Field(
+        default_factory=list, description="when the target is redrawn on the predicted tumour"
+    )
+
     def course(self) -> Radiotherapy:
         """The course, checked."""
         return Radiotherapy(
@@ -117,6 +138,7 @@ class RadiotherapyTable(StudyTable):
             missed=tuple(self.missed),
             compensation=self.compensation,
             overlap=self.overlap,
+            replans=tuple(table.replan() for table in self.replan),
         )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
+from scenarios.redrawn import REDRAWN, has_replans, redrawn_targets
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
@@ -82,7 +83,16 @@ def gather(
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
-    by_course = [organs.course_effects(twin, scenario.regimen) for scenario in study.scenarios]
+    by_course = [
+        organs.course_effects(
+            twin,
+            scenario.regimen,
+            redrawn=redrawn_targets(_required(run_of(i, 0, MESHES[0])), twin)
+            if has_replans(scenario.regimen)
+            else None,
+        )
+        for i, scenario in enumerate(study.scenarios)
+    ]
     effects = [
         organs.organ_eqd2(twin, scenario.regimen, effects=of)
         for scenario, of in zip(study.scenarios, by_course, strict=True)
@@ -286,6 +296,7 @@ def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
 
 def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dict[str, Any]:
     drugs = sorted({name for scenario in study.scenarios for name in scenario.regimen.drug_names})
+    replanned = any(has_replans(scenario.regimen) for scenario in study.scenarios)
     return {
         "title": study.name,
         "research_use_only": RESEARCH_USE_ONLY,
@@ -311,5 +322,5 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "coarsest_edge_near_tumour_mm": edges.coarsest_mm,
         "numerical_error_rule": error_bars.RULE,
         "progression_rule": response.PROGRESSION_RULE,
-        "organ_caveat": organs.CAVEAT,
+        "organ_caveat": organs.CAVEAT + (f" {REDRAWN}" if replanned else ""),
     }

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from scenarios.metrics import bed, dose_to_hottest_volume, mean_dose
 from scenarios.recovery import Recovery
+from scenarios.redrawn import RedrawnTargets, redrawn_parts
 from solvers.dose_response import proton_rbe, repair_between
 from twin.dose import dose_maps
 from twin.patient import Structure
-from twin.radiotherapy import UNKNOWN_DOSE
+from twin.radiotherapy import UNKNOWN_DOSE, Radiotherapy
 from twin.regimen import Regimen
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
     from twin.dose import DoseMap
     from twin.patient import Twin
-    from twin.radiotherapy import Radiotherapy
 
 __all__ = [
     "BRAIN_MINUS_TARGET",
@@ -91,24 +91,37 @@ class CourseEffect:
     eqd2: Mapping[str, NDArray[np.float64]]
 
 
-def course_effects(twin: Twin, regimen: Regimen) -> list[CourseEffect]:
+def course_effects(
+    twin: Twin, regimen: Regimen, *, redrawn: RedrawnTargets | None = None
+) -> list[CourseEffect]:
     """EQD2 of each course in every voxel of every organ, of earlier ones first.
 
     Each is converted with its own number of fractions, and with incomplete repair between
-    several of a day. A course before day 0 whose dose is not known is left out.
+    several of a day. A course before day 0 whose dose is not known is left out. One whose target
+    is redrawn during the run needs `redrawn` of that run; without it, it is not a number.
     """
     delivered = known_delivered(twin)
     courses = (*delivered.radiotherapy, *regimen.radiotherapy)
     maps = dose_maps(twin, delivered) + dose_maps(twin, regimen)
+    numbers = [-1] * len(delivered.radiotherapy) + [
+        number for number, one in enumerate(regimen.courses) if isinstance(one, Radiotherapy)
+    ]
     found: list[CourseEffect] = []
     at_risk = organs_of(twin)
-    for course, dose in zip(courses, maps, strict=True):
+    for course, dose, number in zip(courses, maps, numbers, strict=True):
+        parts = [dose]
+        if course.replans:
+            parts = redrawn_parts(twin, course, dose, (redrawn or {}).get(number, ()))
         factor, effect = _unrepaired(twin, course), {}
         for name, organ in at_risk.items():
             alpha_beta = twin.parameters.value(str(organ.parameter))
-            dose_gy = _photon_dose(dose, organ.mask, alpha_beta)
-            whole = bed(dose_gy, dose.given, alpha_beta / factor)
-            effect[name] = whole / (1.0 + 2.0 / alpha_beta)
+            effect[name] = np.zeros(int(organ.mask.sum()))
+            for part in parts:
+                dose_gy = _photon_dose(part, organ.mask, alpha_beta)
+                whole = bed(dose_gy, part.given, alpha_beta / factor)
+                effect[name] = effect[name] + whole / (1.0 + 2.0 / alpha_beta)
+            if not parts:
+                effect[name][:] = np.nan
         days = course.fraction_days(twin.calendar)
         found.append(CourseEffect(days[0], days[-1], effect))
     return found
@@ -174,6 +187,9 @@ def organ_doses(
     """
     result: dict[str, OrganDose] = {}
     for name, dose in (organ_eqd2(twin, regimen) if effect is None else effect).items():
+        if np.isnan(dose).any():  # of a target that is redrawn in a run which is not known
+            result[name] = OrganDose(np.nan, np.nan)
+            continue
         everywhere = np.ones(dose.shape, bool)
         result[name] = OrganDose(
             mean_dose(dose, everywhere),

@@ -13,6 +13,7 @@ from solvers.dose_response import log_surviving_fraction, proton_factors
 from solvers.drug_effects import drug_effects, sensitisation
 from solvers.prepared import Prepared
 from solvers.radiosensitivity import check_basis
+from solvers.redrawn_doses import RedrawnDoses
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
 from twin.events import Fraction
@@ -42,6 +43,8 @@ class Treatment:
         self._surviving: dict[Any, NDArray[np.float64]] = {}
         if self.schedule.fractions:
             check_basis(parameters)
+        #: Dose maps that follow from the run, and the number of every fraction's map.
+        self.redrawn = RedrawnDoses(prepared, regimen, self.schedule)
         self._unrepaired = self._repair()
         self._transition = parameters.value_or("transition_dose", np.inf)
         self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)
@@ -61,8 +64,8 @@ class Treatment:
         return {row: self._share(fraction, factors) for row, factors in sensitivities.items()}
 
     def kind_of(self, fraction: Fraction) -> tuple[Any, ...]:
-        """What the survival of a fraction depends on: its course, what is unrepaired, drugs."""
-        return fraction.course, self._unrepaired[fraction], self.gain(fraction)
+        """What the survival of a fraction depends on: its dose map, what is unrepaired, drugs."""
+        return self.redrawn.map_of(fraction), self._unrepaired[fraction], self.gain(fraction)
 
     def _share(self, fraction: Fraction, factors: tuple[float, float]) -> NDArray[np.float64]:
         unrepaired = self._unrepaired[fraction]
@@ -70,13 +73,13 @@ class Treatment:
         if key not in self._surviving:
             of_alpha, of_beta = factors
             alpha, ratio = self._parameters.value("alpha"), self._parameters.value("alpha_beta")
-            dose = self._each(fraction.course)
+            dose = self._each(self.redrawn.map_of(fraction))
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
                 gain = self.gain(fraction)  # of alpha alone, beta stays
                 log = self._log_survival(
-                    fraction.course,
+                    self.redrawn.map_of(fraction),
                     dose,
                     alpha * of_alpha * gain,
                     ratio,
@@ -102,6 +105,10 @@ class Treatment:
         energy transfer of the place and the alpha/beta of the cells (McNamara 2015,
         Wedenberg 2013).
         """
+        if self.redrawn.each(number) is not None:  # geometric, so of photons
+            return log_surviving_fraction(
+                dose, alpha=alpha, alpha_beta=ratio * of_ratio, transition_dose=self._transition
+            )
         course = self._radiotherapy(number)
         let, plan = self._prepared.let_at_nodes(course), self._prepared.planned(course)
         if let is None or plan is None:
@@ -118,12 +125,15 @@ class Treatment:
         return course
 
     def _each(self, number: int) -> NDArray[np.float64]:
-        """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
+        """Dose of one fraction by a dose map at the nodes, [Gy], shape (node,)."""
+        redrawn = self.redrawn.each(number)
+        if redrawn is not None:
+            return redrawn
         course = self._radiotherapy(number)
         return self._prepared.dose_at_nodes(course) / course.fractions
 
     def _repair(self) -> dict[Fraction, tuple[tuple[int, float], ...]]:
-        """What is left unrepaired at each fraction: sum of exp(-mu gap) by earlier course.
+        """What is left unrepaired at each fraction: sum of exp(-mu gap) by earlier dose map.
 
         Only what is above `UNREPAIRED`, in steps of a millionth so that equal gaps are equal.
         """
@@ -137,7 +147,8 @@ class Treatment:
             found[fraction] = tuple(
                 (course, round(share, 6)) for course, share in left.items() if share > UNREPAIRED
             )
-            left[fraction.course] = left.get(fraction.course, 0.0) + 1.0
+            number = self.redrawn.map_of(fraction)
+            left[number] = left.get(number, 0.0) + 1.0
             before = fraction.day
         return found
 
@@ -172,8 +183,22 @@ class Treatment:
             )
 
     def unrepaired(self, fraction: Fraction) -> tuple[tuple[int, float], ...]:
-        """By earlier course, how many of its fractions' damage is left: sum of exp(-mu gap)."""
+        """By earlier dose map, how many of its fractions' damage is left: sum of exp(-mu gap)."""
         return self._unrepaired[fraction]
+
+    def require_planned_targets(self, what: str) -> None:
+        """Refuse targets that are redrawn during the run, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            A course has replans.
+        """
+        if self.redrawn:
+            raise InvalidInput(
+                f"{what} redraws no target during a run, but this treatment is replanned; use the "
+                "finite-element solver, or leave replan out."
+            )
 
     def require_linear_quadratic(self, what: str, *, independent: bool = False) -> None:
         """Refuse what `what` does not know.
@@ -231,8 +256,15 @@ class Treatment:
         return self.mean_kill(borders).reshape(2, parts)
 
     def total_dose(self) -> NDArray[np.float64]:
-        """Physical dose of all courses together at the nodes, [Gy], shape (node,)."""
+        """Physical dose of all courses together at the nodes, [Gy], shape (node,).
+
+        Not a number where a target was to be redrawn and the run has not come so far.
+        """
         total = np.zeros(len(self._prepared.twin.mesh.points))
+        if self.redrawn:
+            for fraction in self.schedule.fractions:
+                total += self._each(self.redrawn.map_of(fraction))
+            return total
         for course in self._regimen.radiotherapy:
             part = course.fractions_given / course.fractions
             total = total + part * self._prepared.dose_at_nodes(course)

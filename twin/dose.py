@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from twin.regimen import Regimen
     from twin.setup_error import SetupError
 
-__all__ = ["DoseMap", "check_dose", "dose_maps"]
+__all__ = ["DoseMap", "check_dose", "dose_maps", "redrawn_dose"]
 
 #: assumed: 80 % to 20 % distance of 6.7 mm, usual for conformal photon plans in the brain.
 PENUMBRA_SIGMA_MM = 4.0
@@ -143,8 +143,7 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
     spacing = twin.grid.spacing_mm
 
     def main() -> _Shape:
-        target = planning_target(twin, radiotherapy)
-        return conformal(distance_to(target, spacing), target, BATH_SHARE), target
+        return _around(twin, planning_target(twin, radiotherapy))
 
     margins = radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm
     relative, target = _remembered((anatomy, *map(str, margins)), main)
@@ -160,6 +159,27 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
         missing = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
         total = total + np.float32(missing) * extra
     return DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
+
+
+def _around(twin: Twin, target: NDArray[np.bool_]) -> _Shape:
+    """The relative dose around a planning target, and that target."""
+    return conformal(distance_to(target, twin.grid.spacing_mm), target, BATH_SHARE), target
+
+
+def redrawn_dose(twin: Twin, radiotherapy: Radiotherapy, gross: NDArray[np.bool_]) -> DoseMap:
+    """The dose of a course as if all of it were given to another gross tumour volume.
+
+    Parameters
+    ----------
+    twin : Twin
+    radiotherapy : Radiotherapy
+        Whose prescription and margins hold; without boost or planned dose.
+    gross : ndarray of bool, shape of the twin's grid
+    """
+    relative, target = _around(twin, planning_target(twin, radiotherapy, gross))
+    total = np.float32(radiotherapy.total_dose_gy) * relative
+    found = DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
+    return found if twin.setup is None else _given(found, twin.setup, twin.grid)
 
 
 def _planned(twin: Twin, radiotherapy: Radiotherapy, name: str) -> DoseMap:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from twin.calendar import Calendar
 from twin.errors import InvalidInput
 from twin.events import Event, Fraction
+from twin.replan import Replan
 
 if TYPE_CHECKING:
     from twin.courses import Course
@@ -77,6 +78,9 @@ class Radiotherapy:
     overlap : {"refuse", "both"}
         What holds where the course overlaps an earlier one in time: it is refused, or both are
         given, each on its own days.
+    replans : tuple of Replan
+        When the target is redrawn on the predicted tumour, with the same margins and dose per
+        fraction; of the geometric dose only.
     """
 
     total_dose_gy: float
@@ -94,6 +98,7 @@ class Radiotherapy:
     compensation: Compensation = "append"
     dose: str | None = None
     overlap: Overlap = field(default="refuse", metadata=LATER)
+    replans: tuple[Replan, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -125,6 +130,27 @@ class Radiotherapy:
                 f"The rule for an overlap is {self.overlap!r}; it may be 'refuse' or 'both'."
             )
         self._check_timing()
+        self._check_replans()
+
+    def _check_replans(self) -> None:
+        plans = [Replan(**one) if isinstance(one, Mapping) else one for one in self.replans]
+        object.__setattr__(self, "replans", tuple(plans))
+        numbers = [one.after_fraction for one in plans]
+        if numbers != sorted(set(numbers)):
+            raise InvalidInput(
+                f"The target is redrawn after fractions {', '.join(map(str, numbers))}; give them "
+                "in rising order, each once."
+            )
+        if plans and not numbers[-1] < self.fractions_given:
+            raise InvalidInput(
+                f"The target is redrawn after fraction {numbers[-1]}, but of "
+                f"{self.fractions_given} that are given one at least has to follow."
+            )
+        if plans and (self.dose is not None or self.boost_target is not None):
+            raise InvalidInput(
+                "Only the geometric dose without a boost can be redrawn on the predicted tumour; "
+                f"leave out {'the boost' if self.dose is None else 'the planned dose'} or replan."
+            )
 
     def _check_timing(self) -> None:
         if self.fractions_per_day not in (1, 2, 3):
@@ -176,7 +202,7 @@ class Radiotherapy:
         """The course without its times: courses that are equal so have one dose map."""
         return replace(
             self, start_day=0.0, weekdays_only=True, fractions_per_day=1, interval_h=6.0,
-            missed=(), compensation="append", overlap="refuse",
+            missed=(), compensation="append", overlap="refuse", replans=(),
         )  # fmt: skip
 
     def fraction_days(self, calendar: Calendar) -> list[float]:
@@ -254,6 +280,8 @@ class Radiotherapy:
                 f", with a simultaneous boost of the {self.boost_target} tumour to "
                 f"{self.boost_total_dose_gy:g} Gy"
             )
+        for plan in self.replans:
+            text += f"; {plan.describe()}"
         if self.missed:
             text += "; " + self._about_missed()
         return text + "."

@@ -91,14 +91,15 @@ def boost_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask | None:
     return structure_mask(twin, "gtv" if name == "enhancing" else name)
 
 
-def clinical_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
+def clinical_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
     """Clinical target volume: the gross tumour and what lies within the margin.
 
     The margin is cropped at the barriers to spread: outside of the brain,
     fluid, and what cannot be reached through brain tissue inside the margin
-    (the other side of the falx, for example).
+    (the other side of the falx, for example). `gross` stands for the course's own target where
+    that has been redrawn.
     """
-    gross = gross_target(twin, radiotherapy)
+    gross = gross_target(twin, radiotherapy) if gross is None else gross
     tissue = (twin.tissues > FLUID) | gross
     near = distance_to(gross, twin.grid.spacing_mm) <= radiotherapy.ctv_margin_mm
     pieces, _ = ndimage.label(near & tissue)
@@ -106,7 +107,7 @@ def clinical_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
     return np.isin(pieces, reached[reached > 0])
 
 
-def planning_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
+def planning_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
     """Planning target volume: the clinical target and the planning margin around it."""
-    clinical = clinical_target(twin, radiotherapy)
+    clinical = clinical_target(twin, radiotherapy, gross)
     return distance_to(clinical, twin.grid.spacing_mm) <= radiotherapy.ptv_margin_mm

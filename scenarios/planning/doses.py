@@ -18,6 +18,7 @@ from scenarios.organs import (
     organs_of,
 )
 from scenarios.planning.limits import Limits, OrganLimit, measured
+from scenarios.redrawn import has_replans
 from twin.dose import DoseMap, dose_maps
 from twin.targets import boost_target, clinical_target, structure_mask
 
@@ -204,8 +205,11 @@ def _boost(twin: Twin, course: Radiotherapy, dose: DoseMap, level: float) -> Boo
 
 
 def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]:
-    """Doses of each organ at risk; none where neither this treatment nor an earlier one has any."""
-    if not (regimen.radiotherapy or twin.delivered.radiotherapy):
+    """Doses of each organ at risk; none where neither this treatment nor an earlier one has any.
+
+    None either where a target is redrawn in the run, which they follow from.
+    """
+    if not (regimen.radiotherapy or twin.delivered.radiotherapy) or has_replans(regimen):
         return []
     physical = np.zeros(twin.grid.shape, np.float32)
     for dose in dose_maps(twin, regimen):

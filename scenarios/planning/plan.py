@@ -19,6 +19,7 @@ from scenarios.planning.schedule import (
 )
 from scenarios.planning.warnings import PlanWarning, warnings_of
 from scenarios.recovery import recovery_sentence
+from scenarios.redrawn import has_replans
 from solvers.drug_effects import doses_of_patient
 from twin.errors import InvalidInput
 from twin.radiotherapy import UNKNOWN_DOSE
@@ -75,7 +76,8 @@ class ArmPlan:
 
     `sentences` has one entry a course of the regimen, `FractionPlan.course` is an index of it.
     `compared_with` and `doses_as_in` are numbers of arms from 1, the latter the first arm whose
-    radiotherapy is the same.
+    radiotherapy is the same. `replanned` where a target is redrawn in the run, so that no organ
+    dose is known.
     """
 
     number: int
@@ -92,6 +94,7 @@ class ArmPlan:
     drugs: tuple[DrugPlan, ...]
     doses_as_in: int | None
     warnings: tuple[PlanWarning, ...]
+    replanned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +247,7 @@ def _arm(scenario: Scenario, twin: Twin) -> ArmPlan:
         ),
         doses_as_in=None,
         warnings=(),
+        replanned=has_replans(regimen),
     )
 
 

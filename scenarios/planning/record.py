@@ -70,6 +70,7 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
         "drugs": [_drug(drug) for drug in arm.drugs],
         "organs": [_organ(organ) for organ in arm.organs],
         "organs_as_in": arm.doses_as_in,
+        "organs_known_after_the_run_only": arm.replanned,
     }
     return {name: _plain(value) for name, value in fields.items()}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scenarios.complications import BOTH_SOURCES, GEOMETRIC, percent
 from scenarios.planning.schedule import DrugPlan, FractionPlan, Gap, date_text
+from scenarios.redrawn import UNKNOWN_BEFORE
 
 if TYPE_CHECKING:
     from scenarios.planning.doses import OrganPlan, TargetPlan
@@ -167,6 +168,8 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
             yield from _drug_lines(drug)
         else:
             yield f"     {drug.drug.capitalize()}'s cycles and doses in mg: as in {same}."
+    if arm.replanned:
+        yield from _wrapped(UNKNOWN_BEFORE, 5)
     if arm.organs and arm.doses_as_in is None:
         yield from _organ_lines(arm.organs)
     if arm.first is not None and arm.last is not None and len(arm.sentences) > 1:
