@@ -30,6 +30,9 @@ __all__ = [
     "GEOMETRIC",
     "NO_DOSE",
     "NO_FIT",
+    "UNKNOWN",
+    "WHAT_IF",
+    "WITHOUT_PLAN",
     "Complications",
     "OrganComplication",
     "OrganFit",
@@ -46,6 +49,12 @@ GEOMETRIC = (
     "No complication probability is drawn from a geometric dose, which is a lower bound in organs: "
     'name the dose of a treatment plan (dose = "...") in every course, earlier ones included.'
 )
+WHAT_IF = (
+    "No complication probability is drawn from a what-if dose by beams: name the dose of a "
+    'treatment plan (dose = "...") in every course, earlier ones included.'
+)
+#: Reasons that are said once for all organs.
+WITHOUT_PLAN = (GEOMETRIC, WHAT_IF)
 UNKNOWN = "The dose of an earlier course is not known, so that no complication probability is."
 NO_DOSE = "Without radiotherapy there is no complication probability."
 NO_FIT = "No fit of its complications is on file."
@@ -216,7 +225,7 @@ def _reasons(twin: Twin, regimen: Regimen, rules: Complications) -> dict[str, st
         for course, dose in zip(courses, maps, strict=True):
             if course.dose is None:
                 if (dose.given_gy[organ.mask] > 0.0).any():
-                    found[name] = GEOMETRIC
+                    found[name] = WHAT_IF if course.beams else GEOMETRIC
                     break
                 continue
             share = float(twin.doses[course.dose].covered[organ.mask].mean())

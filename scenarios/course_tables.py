@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from twin.beams import ARRANGEMENTS
 from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.replan import Replan, VisibleOn
@@ -43,6 +44,7 @@ def _parser(unit: str, *, whole: bool = False) -> BeforeValidator:
 _TEXT = WithJsonSchema({"type": "string"})
 Gray = Annotated[float, _parser("Gy"), _TEXT]
 Day = Annotated[float, _parser("day"), _TEXT]
+Degree = Annotated[float, _parser("deg"), _TEXT]
 Hour = Annotated[float, _parser("h"), _TEXT]
 WholeDays = Annotated[int, _parser("day", whole=True), _TEXT]
 Millimetre = Annotated[float, _parser("mm"), _TEXT]
@@ -116,6 +118,14 @@ class RadiotherapyTable(StudyTable):
         description="where it overlaps an earlier course in time: refused, or both are given",
     )
 
+    beams: list[Degree] = Field(
+        default_factory=list,
+        description="gantry angles of the geometric dose, which then enters and leaves along them",
+        examples=[["0 deg", "120 deg", "240 deg"]],
+    )
+    arrangement: Literal[tuple(ARRANGEMENTS)] | None = Field(  # type: ignore[valid-type]
+        default=None, description="beams by a name, instead of angles"
+    )
     replan: list[ReplanTable] = Field(
         default_factory=list, description="when the target is redrawn on the predicted tumour"
     )
@@ -139,7 +149,17 @@ class RadiotherapyTable(StudyTable):
             compensation=self.compensation,
             overlap=self.overlap,
             replans=tuple(table.replan() for table in self.replan),
+            beams=self._beams(),
         )
+
+    def _beams(self) -> tuple[float, ...]:
+        if self.arrangement is None:
+            return tuple(self.beams)
+        if self.beams:
+            raise InvalidInput(
+                "radiotherapy has both beams and arrangement; give the angles or a name."
+            )
+        return ARRANGEMENTS[self.arrangement]
 
 
 class TemozolomideTable(StudyTable):

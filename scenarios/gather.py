@@ -19,6 +19,7 @@ from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
+from twin.beams import CAVEAT as BEAMS
 from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput
 from twin.results import (
@@ -296,7 +297,9 @@ def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
 
 def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dict[str, Any]:
     drugs = sorted({name for scenario in study.scenarios for name in scenario.regimen.drug_names})
-    replanned = any(has_replans(scenario.regimen) for scenario in study.scenarios)
+    regimens = [scenario.regimen for scenario in study.scenarios]
+    more = [REDRAWN] if any(map(has_replans, regimens)) else []
+    more += [BEAMS] if any(course.beams for one in regimens for course in one.radiotherapy) else []
     return {
         "title": study.name,
         "research_use_only": RESEARCH_USE_ONLY,
@@ -322,5 +325,5 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "coarsest_edge_near_tumour_mm": edges.coarsest_mm,
         "numerical_error_rule": error_bars.RULE,
         "progression_rule": response.PROGRESSION_RULE,
-        "organ_caveat": organs.CAVEAT + (f" {REDRAWN}" if replanned else ""),
+        "organ_caveat": " ".join([organs.CAVEAT, *more]),
     }

@@ -232,6 +232,7 @@ class TrainingDomain:
             "missed",
             "dose",
             "replans",
+            "beams",
         ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:

@@ -31,6 +31,7 @@ COMPENSATIONS: tuple[Compensation, ...] = ("append", "second fraction", "none")
 Overlap = Literal["refuse", "both"]
 MAX_PRESCRIPTION_GY = 200.0
 MAX_FRACTION_GY = 40.0
+MAX_BEAMS = 72
 
 
 def check_range(what: str, value: float, low: float, high: float, unit: str) -> None:
@@ -78,6 +79,9 @@ class Radiotherapy:
     overlap : {"refuse", "both"}
         What holds where the course overlaps an earlier one in time: it is refused, or both are
         given, each on its own days.
+    beams : tuple of float, [deg]
+        Gantry angles of the beams that give the geometric dose (`twin.beams`); without them it
+        follows from distances alone.
     replans : tuple of Replan
         When the target is redrawn on the predicted tumour, with the same margins and dose per
         fraction; of the geometric dose only.
@@ -99,6 +103,7 @@ class Radiotherapy:
     dose: str | None = None
     overlap: Overlap = field(default="refuse", metadata=LATER)
     replans: tuple[Replan, ...] = field(default=(), metadata=LATER)
+    beams: tuple[float, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -131,6 +136,20 @@ class Radiotherapy:
             )
         self._check_timing()
         self._check_replans()
+        self._check_beams()
+
+    def _check_beams(self) -> None:
+        object.__setattr__(self, "beams", tuple(float(angle) for angle in self.beams))
+        for angle in self.beams:
+            check_range("The angle of a beam", angle, 0.0, 360.0, "deg")
+        if len({angle % 360.0 for angle in self.beams}) < len(self.beams):
+            raise InvalidInput("Two beams come from one angle; give each angle once.")
+        if len(self.beams) > MAX_BEAMS:
+            raise InvalidInput(f"There are {len(self.beams)} beams; {MAX_BEAMS} at most are drawn.")
+        if self.beams and self.dose is not None:
+            raise InvalidInput(
+                f"The dose {self.dose!r} of a plan has its beams in it; leave beams out."
+            )
 
     def _check_replans(self) -> None:
         plans = [Replan(**one) if isinstance(one, Mapping) else one for one in self.replans]
@@ -275,6 +294,8 @@ class Radiotherapy:
                 f"to {self.target.upper()} + {self.ctv_margin_mm:g} mm (CTV) + "
                 f"{self.ptv_margin_mm:g} mm (PTV)"
             )
+        if self.beams:
+            text += f", by {self._about_beams()}"
         if self.boost_target is not None:
             text += (
                 f", with a simultaneous boost of the {self.boost_target} tumour to "
@@ -285,6 +306,14 @@ class Radiotherapy:
         if self.missed:
             text += "; " + self._about_missed()
         return text + "."
+
+    def _about_beams(self) -> str:
+        if len(self.beams) > 9:
+            return f"{len(self.beams)} beams around the head"
+        angles = [f"{angle:.4g}" for angle in self.beams]
+        if len(angles) == 1:
+            return f"a beam from {angles[0]} degrees"
+        return f"beams from {', '.join(angles[:-1])} and {angles[-1]} degrees"
 
     def _about_missed(self) -> str:
         numbers = ", ".join(map(str, self.missed))

@@ -81,6 +81,8 @@ class TargetPlan:
     brain_share : float, [1]
         Part of the brain that lies in the volume that is to be covered.
     boost : BoostPlan or None
+    beams : tuple of float, [deg]
+        Gantry angles of the geometric dose; none where it follows from distances alone.
     """
 
     target: str
@@ -95,6 +97,7 @@ class TargetPlan:
     coverage_level: float
     brain_share: float
     boost: BoostPlan | None
+    beams: tuple[float, ...] = ()
 
     @property
     def covered(self) -> str:
@@ -176,6 +179,7 @@ def target_plans(
                 coverage_level=level,
                 brain_share=float(dose.target[brain].mean()),
                 boost=_boost(twin, course, dose, level),
+                beams=course.beams,
             )
         )
     return found

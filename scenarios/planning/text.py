@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from scenarios.complications import BOTH_SOURCES, GEOMETRIC, percent
+from scenarios.complications import BOTH_SOURCES, WITHOUT_PLAN, percent
 from scenarios.planning.schedule import DrugPlan, FractionPlan, Gap, date_text
 from scenarios.redrawn import UNKNOWN_BEFORE
+from twin.beams import CAVEAT as BEAMS_CAVEAT
 
 if TYPE_CHECKING:
     from scenarios.planning.doses import OrganPlan, TargetPlan
@@ -105,7 +106,9 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
     organs = [organ for arm in plan.arms for organ in arm.organs]
     if organs:
         targets = [target for arm in plan.arms for target in arm.targets]
-        if not targets or any(target.dose is None for target in targets):
+        if any(target.beams for target in targets):
+            yield BEAMS_CAVEAT
+        if not targets or any(target.dose is None and not target.beams for target in targets):
             yield (
                 "Doses are of a geometric plan without beams: those of organs are lower bounds"
                 + (", but where a planned dose is named." if any(t.dose for t in targets) else ".")
@@ -129,8 +132,9 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
         )
     if any(organ.complication.known for organ in organs):
         yield BOTH_SOURCES
-    if any(organ.complication.reason == GEOMETRIC for organ in organs):
-        yield GEOMETRIC
+    for reason in WITHOUT_PLAN:
+        if any(organ.complication.reason == reason for organ in organs):
+            yield reason
     if any(organ.stylised for organ in organs):
         yield "Organs with * are simple shapes, not this patient's outlines."
     if any(course.most_a_day > 1 for arm in plan.arms for course in arm.fractions):
@@ -311,13 +315,13 @@ def _recovery_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
 def _complication_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
     """Each organ's NTCP and what is stated beside it; nothing of a geometric dose."""
     found = [(organ.name, organ.complication) for organ in organs]
-    if all(one.reason == GEOMETRIC for _, one in found):
+    if all(one.reason in WITHOUT_PLAN for _, one in found):
         return
     yield "     complication probability (NTCP) by a fit; beside it what another source states"
     for name, one in found:
         if one.known and one.fit is not None:
             yield from _wrapped(f"{name}: {percent(one.probability)} {one.fit.sentence}.", 5, 4)
-        elif one.reason != GEOMETRIC:
+        elif one.reason not in WITHOUT_PLAN:
             yield from _wrapped(f"{name}: {one.reason}", 5, 4)
 
 
