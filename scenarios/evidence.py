@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from solvers.hypoxia import HYPOXIA_PARAMETERS
 from solvers.models import compose
 from twin.drugs import with_numbers_of
 
@@ -44,6 +45,8 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
         days = [one.day for one in scenario.regimen.schedule(twin.calendar).fractions]
         if any(later - day < 0.75 for day, later in itertools.pairwise(days)):
             names.append("repair_half_life")
+        if twin.hypoxia is not None:
+            names += HYPOXIA_PARAMETERS
     drugs = scenario.regimen.drug_names
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]

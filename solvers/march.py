@@ -163,6 +163,8 @@ class March:
         self.step_day = stepping.longest(twin.parameters)
         values = model.values_of(twin.parameters)
         self.treatment = Treatment(prepared, regimen, twin.parameters)
+        if "hypoxic" in model.names:
+            self.treatment.require_even_oxygen("A model with hypoxic cells")
         if share is not ALONE:
             self.treatment.require_planned_targets("A run on several ranks")
         if start is not None:

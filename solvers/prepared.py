@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.element_diffusivity import NO_MIGRATION, Fractions, element_diffusivity
+from solvers.hypoxia import dose_factor
 from solvers.initial_state import (
     ObservedDensity,
     at_nodes,
@@ -286,6 +287,18 @@ class Prepared:
 
         return scale * self._remember(("dose", key, self.twin.setup), make, of_a_kind=16)
 
+    def oxygen_factor(self, parameters: ParameterSet) -> NDArray[np.float64] | None:
+        """Factor of the dose at the nodes by the hypoxia image, [1], shape (node,).
+
+        None where the twin has no such image.
+        """
+        image = self.twin.hypoxia
+        if image is None:
+            return None
+        ratio = self._remember("hypoxia", lambda: at_nodes(self.twin, image.ratio))
+        viable = [self.twin.structures[name].mask for name in ("enhancing", "flair")]
+        return dose_factor(image, ratio, viable[0] | viable[1], parameters)
+
     def planned(self, course: Radiotherapy) -> PlannedDose | None:
         """The treatment plan's dose that a course names, if the twin has it."""
         return None if course.dose is None else self.twin.doses.get(course.dose)
@@ -315,7 +328,8 @@ def _identity(twin: Twin) -> Hashable:
     )
     fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
     doses = tuple((name, id(dose)) for name, dose in sorted(twin.doses.items()))
-    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, id(twin.evidence), doses
+    images = id(twin.evidence), id(twin.hypoxia)
+    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, images, doses
 
 
 def _course(twin: Twin) -> Hashable:

@@ -45,6 +45,7 @@ class Treatment:
             check_basis(parameters)
         #: Dose maps that follow from the run, and the number of every fraction's map.
         self.redrawn = RedrawnDoses(prepared, regimen, self.schedule)
+        self._oxygen = prepared.oxygen_factor(parameters) if self.schedule.fractions else None
         self._unrepaired = self._repair()
         self._transition = parameters.value_or("transition_dose", np.inf)
         self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)
@@ -73,7 +74,7 @@ class Treatment:
         if key not in self._surviving:
             of_alpha, of_beta = factors
             alpha, ratio = self._parameters.value("alpha"), self._parameters.value("alpha_beta")
-            dose = self._each(self.redrawn.map_of(fraction))
+            dose = self._effective(self.redrawn.map_of(fraction))
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
@@ -87,7 +88,7 @@ class Treatment:
                 )
                 ratio *= of_alpha / of_beta
                 for course, share in unrepaired:  # 2 beta d_j sum_i d_i exp(-mu (t_j - t_i))
-                    log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._each(course)
+                    log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._effective(course)
                 self._surviving[key] = np.exp(log)
         return self._surviving[key]
 
@@ -123,6 +124,11 @@ class Treatment:
         if not isinstance(course, Radiotherapy):
             raise InvalidInput(f"Course {number} of the regimen is no radiotherapy.")
         return course
+
+    def _effective(self, number: int) -> NDArray[np.float64]:
+        """As `_each`, of what counts where oxygen is lacking: alpha by f and beta by f squared."""
+        dose = self._each(number)
+        return dose if self._oxygen is None else self._oxygen * dose
 
     def _each(self, number: int) -> NDArray[np.float64]:
         """Dose of one fraction by a dose map at the nodes, [Gy], shape (node,)."""
@@ -198,6 +204,20 @@ class Treatment:
             raise InvalidInput(
                 f"{what} redraws no target during a run, but this treatment is replanned; use the "
                 "finite-element solver, or leave replan out."
+            )
+
+    def require_even_oxygen(self, what: str) -> None:
+        """Refuse a hypoxia image, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            The twin has one, and the treatment radiotherapy.
+        """
+        if self._oxygen is not None:
+            raise InvalidInput(
+                f"{what} knows no hypoxia image; use the finite-element solver, or leave hypoxia "
+                "out of the patient file."
             )
 
     def require_linear_quadratic(self, what: str, *, independent: bool = False) -> None:

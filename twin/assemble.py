@@ -64,6 +64,7 @@ def assemble(
         tissue_probabilities=voxels.probabilities,
         tensor=voxels.tensor,
         evidence=voxels.evidence,
+        hypoxia=voxels.hypoxia,
         doses=doses_of(content, voxels, path),
         gfr_ml_min=content.patient.gfr,
     )

@@ -18,6 +18,7 @@ from twin.calendar import Calendar
 from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.grid import Grid
+from twin.hypoxia import HypoxiaImage
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -129,6 +130,8 @@ class Twin:
         Of treatment plans, for courses of radiotherapy that name one.
     setup : SetupError or None
         Where the dose of every course goes instead of its place.
+    hypoxia : HypoxiaImage or None
+        By which the effect of radiation varies from place to place; not with hypoxic cells.
 
     Raises
     ------
@@ -157,6 +160,7 @@ class Twin:
     doses: Mapping[str, PlannedDose] = field(default_factory=dict)
     setup: SetupError | None = None
     gfr_ml_min: float | None = None
+    hypoxia: HypoxiaImage | None = None
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -175,6 +179,13 @@ class Twin:
         self._check_migration()
         if self.evidence is not None:
             self.evidence.check_shape(self.grid.shape)
+        if self.hypoxia is not None:
+            self._check_shape(self.hypoxia.ratio.shape, "hypoxia image")
+            if self.model.oxygen:
+                raise InvalidInput(
+                    "The model has hypoxic cells and the twin a hypoxia image, which would count "
+                    "the lack of oxygen twice; leave one of them out."
+                )
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
         object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
@@ -297,6 +308,8 @@ class Twin:
             digest.update(f"dose {name}".encode() + dose.digest())
         if self.gfr_ml_min is not None:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
+        if self.hypoxia is not None:
+            digest.update(b"hypoxia" + self.hypoxia.digest())
         if self.setup is not None:
             digest.update(json.dumps(self.setup.as_dict()).encode())
         return digest.hexdigest()
@@ -338,6 +351,8 @@ class Twin:
             lines.append(f"Diffusion tensor: known in {100 * share:.0f} % of the white matter.")
         if self.evidence is not None:
             lines += self.evidence.describe()
+        if self.hypoxia is not None:
+            lines.append(self.hypoxia.describe())
         if self.delivered.courses:
             lines += ["Given already:", *self.delivered.describe(self.calendar)]
         return "\n".join(lines)

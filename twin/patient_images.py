@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import GeometryMismatch, InvalidInput
+from twin.hypoxia import HypoxiaImage, HypoxiaTable, hypoxia_image
 from twin.image_files import IMAGE_ENDINGS, read_image, read_labels
 from twin.images import Image, box_about, on_voxels_of, same_grid
 from twin.label_conventions import convention, tissues_from
@@ -29,7 +30,7 @@ Mask = NDArray[np.bool_]
 
 _CROP_MARGIN = 4  # voxels kept around the head
 #: Images that are resampled linearly; the others are labels.
-_SMOOTH = ("t1", "part_", "density_")
+_SMOOTH = ("t1", "part_", "density_", "hypoxia_")
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
 
@@ -46,6 +47,7 @@ class PatientVoxels:
     probabilities: Mapping[str, NDArray[np.float32]] | None
     tensor: NDArray[np.float32] | None
     evidence: StartEvidence | None
+    hypoxia: HypoxiaImage | None = None
 
 
 def read_voxels(
@@ -109,7 +111,20 @@ def read_voxels(
         evidence=start_evidence(
             agreed, cut, visit, parameters, tissue_map, tumour, spacing_mm, where=where
         ),
+        hypoxia=None
+        if visit.hypoxia is None
+        else hypoxia_image(
+            visit.hypoxia,
+            cut[_hypoxia_key(visit.hypoxia)],
+            tissue_map > TISSUES["fluid"],
+            np.any(list(tumour.values()), axis=0),
+            where=where,
+        ),
     )
+
+
+def _hypoxia_key(table: HypoxiaTable) -> str:
+    return f"hypoxia_{table.given[0]}"
 
 
 def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> dict[str, Image]:
@@ -135,6 +150,17 @@ def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> di
         for name, image in visit.density:
             if image is not None:
                 files[f"density_{name}"] = (image.file, f"{name.upper()} image")
+    if visit.hypoxia is not None:
+        if content.model.oxygen:
+            raise InvalidInput(
+                f"{where}: the model has hypoxic cells (oxygen = true in [model]) and the visit a "
+                "hypoxia image, which would count the lack of oxygen twice; leave one of them out."
+            )
+        try:
+            tracer, table = visit.hypoxia.given
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}: {error}") from None
+        files[_hypoxia_key(visit.hypoxia)] = (table.file, f"{tracer.upper()} image")
     if visit.tissue_probabilities is not None:
         for name, file in visit.tissue_probabilities:
             files[f"part_{name}"] = (file, f"probability of {name}")

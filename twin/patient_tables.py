@@ -16,6 +16,7 @@ from pydantic import (
 
 from twin.diffusion_tensor import component_order
 from twin.errors import InvalidInput
+from twin.hypoxia import HypoxiaTable
 from twin.label_conventions import Convention, convention
 from twin.model_choice import Growth, Migration, ModelChoice
 from twin.toml_file import Date, FileModel
@@ -213,6 +214,9 @@ class VisitTable(FileModel):
     )
     density: DensityTable | None = Field(
         default=None, description="images of cell density, for the state on day 0"
+    )
+    hypoxia: HypoxiaTable | None = Field(
+        default=None, description="PET image of hypoxia, for the effect of radiation"
     )
 
     @field_validator("segmentation")

@@ -21,6 +21,7 @@ from scenarios.planning.warnings import PlanWarning, warnings_of
 from scenarios.recovery import recovery_sentence
 from scenarios.redrawn import has_replans
 from solvers.drug_effects import doses_of_patient
+from solvers.hypoxia import hypoxia_sentence
 from twin.errors import InvalidInput
 from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import structure_mask
@@ -122,6 +123,7 @@ class StudyPlan:
     warnings: tuple[GroupedWarning, ...]
     unchecked: tuple[str, ...]
     recovery: str = ""
+    hypoxia: str = ""
 
     @property
     def runs(self) -> int:
@@ -198,7 +200,16 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
         ),
         recovery=recovery_sentence(twin.parameters),
+        hypoxia=_hypoxia(twin),
     )
+
+
+def _hypoxia(twin: Twin) -> str:
+    """What a hypoxia image does to the effect of radiation; nothing without one."""
+    if twin.hypoxia is None:
+        return ""
+    viable = twin.structures["enhancing"].mask | twin.structures["flair"].mask
+    return hypoxia_sentence(twin.hypoxia, viable, twin.parameters)
 
 
 def _past(twin: Twin) -> PastPlan:

@@ -39,6 +39,8 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
             {**asdict(item.warning), "scenarios": list(item.arms)} for item in plan.warnings
         ],
         "drugs_without_limits": list(plan.unchecked),
+        "hypoxia": plan.hypoxia or None,
+        "recovery": plan.recovery or None,
     }
 
 

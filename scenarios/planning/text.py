@@ -123,6 +123,8 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
             )
             + " brain_minus_target is the brain without the gross tumour of day 0."
         )
+    if plan.hypoxia and any(arm.fractions for arm in plan.arms):
+        yield plan.hypoxia
     if any(organ.recovered_mean_gy is not None for organ in organs):
         yield plan.recovery
     if plan.past.geometric:

@@ -105,6 +105,7 @@ class DifferentiableRun:
         self.treatment.require_linear_quadratic("The gradient", independent=True)
         self.treatment.require_temozolomide_alone("The gradient")
         self.treatment.require_planned_targets("The gradient")
+        self.treatment.require_even_oxygen("The gradient")
         wanted = checked_times(times, what="Output times")
         fields = checked_times(fields_at, what="Field times")
         for days in (wanted, fields):
