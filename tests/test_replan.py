@@ -250,3 +250,31 @@ def test_courses_that_cannot_be_replanned(changes, says):
 def test_bad_replans(options, says):
     with pytest.raises(InvalidInput, match=says):
         Replan(**options)
+
+
+def test_error_bars_and_mass_effect_go_along(patient):
+    """Every mesh redraws on its own tumour; a state holds the moved tissue and the dose."""
+    from twin.model_choice import ModelChoice
+
+    bars = FiniteElementSolver().solve(patient, Regimen(COURSE), [0.0, 20.0], error_bars=True)
+    assert "redrawn_target" in bars
+    assert (bars["tumour_volume_soft_mesh_spread"].values[:, -1] > 0.0).all()
+    pushing = patient.replace(model=ModelChoice(mass_effect=True))
+    solver = FiniteElementSolver(step_day=2.0)
+    whole = solver.solve(pushing, Regimen(COURSE), [20.0])
+    state = solver.state(pushing, Regimen(COURSE), 10.0)
+    assert {"redrawn_dose_1", "mass_effect_days"} <= set(state.memory)
+    rest = solver.solve(pushing, Regimen(COURSE), [20.0], start=state)
+    np.testing.assert_array_equal(rest["tumour_burden"], whole["tumour_burden"])
+
+
+def test_several_ranks_refuse(patient):
+    from solvers.march import March, Stepping
+    from solvers.models import compose
+    from solvers.shares import Alone
+
+    with pytest.raises(InvalidInput, match="several ranks redraws no target"):
+        March(
+            prepare(patient), patient, Regimen(COURSE), None, model=compose(patient.model),
+            stepping=Stepping(), profile="settled", clip=True, share=Alone(),
+        )  # fmt: skip

@@ -109,8 +109,9 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
         if any(target.beams for target in targets):
             yield BEAMS_CAVEAT
         if not targets or any(target.dose is None and not target.beams for target in targets):
+            others = "Other doses" if any(target.beams for target in targets) else "Doses"
             yield (
-                "Doses are of a geometric plan without beams: those of organs are lower bounds"
+                f"{others} are of a geometric plan without beams: those of organs are lower bounds"
                 + (", but where a planned dose is named." if any(t.dose for t in targets) else ".")
             )
         yield (
