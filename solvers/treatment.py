@@ -41,7 +41,7 @@ class Treatment:
         self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
         self._surviving: dict[Any, NDArray[np.float64]] = {}
         if self.schedule.fractions:
-            check_basis(parameters)
+            check_basis(parameters, twin.model)
         self._unrepaired = self._repair()
         self._transition = parameters.value_or("transition_dose", np.inf)
         self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)

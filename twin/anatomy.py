@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from twin.assemble import doses_of, read_written, structures_of
 from twin.built_folder import read_built
 from twin.calendar import Calendar
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, check_organ_parameters
 from twin.patient_images import read_voxels
@@ -45,6 +46,8 @@ class Anatomy:
         Glomerular filtration rate, for drugs that are dosed by it.
     setup : SetupError or None
         Where the dose of every course goes instead of its place.
+    model : ModelChoice
+        The growth model.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Anatomy:
     doses: Mapping[str, PlannedDose]
     gfr_ml_min: float | None = None
     setup: SetupError | None = None
+    model: ModelChoice = field(default_factory=ModelChoice)
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)
@@ -100,6 +104,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             delivered=built.delivered,
             doses=built.doses,
             gfr_ml_min=built.gfr_ml_min,
+            model=built.model,
         )
     file = place / "patient.toml" if place.is_dir() else place
     content, parameters, delivered = read_written(file)
@@ -115,4 +120,5 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         delivered=delivered,
         doses=doses_of(content, voxels, file),
         gfr_ml_min=content.patient.gfr,
+        model=content.model.choice,
     )

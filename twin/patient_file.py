@@ -23,6 +23,7 @@ from twin.patient_tables import (
 )
 from twin.planned_dose import PlannedDoseTable
 from twin.regimen import Regimen
+from twin.site_tables import in_own_words
 from twin.toml_file import Date, FileModel, check, quantity, read_toml
 from twin.units import parse_quantity
 
@@ -87,15 +88,18 @@ class ParametersTable(FileModel):
         """Return the set with the changes."""
         place = f"{where}: parameters"
         try:
-            base = with_drug_parameters(load_parameter_set(self.set), self.model_extra or {})
-            units = {name: base[name].unit for name in self.model_extra or {}}
+            base = load_parameter_set(self.set)
+            own = {
+                base.site.internal(name): value for name, value in (self.model_extra or {}).items()
+            }
+            base = with_drug_parameters(base, own)
+            units = {name: base[name].unit for name in own}
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None
         try:
             for name, unit in units.items():
-                base = base.with_entry(
-                    name, **_changes((self.model_extra or {})[name], unit, f"{place}, {name}")
-                )
+                said = f"{place}, {base.site.parameter(name)}"
+                base = base.with_entry(name, **_changes(own[name], unit, said))
             return base
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None
@@ -311,6 +315,11 @@ class PatientFile(FileModel):
     doses: dict[str, PlannedDoseTable] = Field(
         default={}, description="doses of treatment plans, by a name for the study"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_words_of_the_site(cls, content: Any) -> Any:
+        return in_own_words(content)
 
     @model_validator(mode="after")
     def _one_reference(self) -> PatientFile:

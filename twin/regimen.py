@@ -167,7 +167,11 @@ class Regimen:
 
     def as_dict(self) -> list[dict[str, Any]]:
         """A list that JSON can hold, one entry a course."""
-        return [{"kind": _kind(course), **asdict(course)} for course in self.courses]
+        entries = [{"kind": _kind(course), **asdict(course)} for course in self.courses]
+        for entry in entries:
+            if entry.get("every_days") == 1:  # as before there was a choice, also in hashes
+                del entry["every_days"]
+        return entries
 
     @classmethod
     def from_dict(cls, entries: list[Mapping[str, Any]]) -> Regimen:

@@ -17,7 +17,6 @@ from viz.palette import (
     INK,
     RESEARCH_USE,
     THRESHOLD_COLOURS,
-    threshold_name,
 )
 from viz.scene_3d import DOSE_LEVEL, Stage, scene
 from viz.subject import Subject
@@ -214,7 +213,7 @@ def volumes_text(subject: Subject, scenario: str, day: float, case: str | None) 
     parts = []
     for threshold in subject.thresholds:
         value = float(array.sel(threshold=threshold).interp(time=day)) / _MM3_PER_ML
-        parts.append(f"{threshold_name(threshold)} {_ml(value)}")
+        parts.append(f"{subject.site.threshold(threshold)} {_ml(value)}")
     return ",  ".join(parts)
 
 
@@ -239,7 +238,7 @@ def _finish(
         Patch(
             facecolor=THRESHOLD_COLOURS.get(threshold, INK),
             alpha=1.0 if number == 0 else 0.75,
-            label=f"{threshold_name(threshold)}: visible density above {level:g}",
+            label=f"{subject.site.threshold(threshold)}: visible density above {level:g}",
         )
         for number, (threshold, level) in enumerate(subject.thresholds.items())
     ]
@@ -254,7 +253,7 @@ def _finish(
         )
     if any(subject.resected(name, max(days)) for name in scenarios) and subject.twin is not None:
         handles.append(Patch(facecolor=CAVITY, label="resection cavity"))
-    handles.append(Patch(facecolor=BRAIN, label="brain"))
+    handles.append(Patch(facecolor=BRAIN, label=subject.site.organ))
     figure.legend(
         handles=handles,
         loc="lower left",

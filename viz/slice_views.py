@@ -14,7 +14,6 @@ from viz.palette import (
     DOSE_MAP,
     RESEARCH_USE,
     THRESHOLD_COLOURS,
-    threshold_name,
 )
 from viz.plane_sampling import ORIENTATIONS, MeshSampler, Plane, sample_voxels
 from viz.slice_marks import bare_axes, draw_scale_bar, halo, side_letters
@@ -320,7 +319,7 @@ def _words(
             [],
             color=THRESHOLD_COLOURS.get(threshold, "white"),
             linewidth=2,
-            label=f"{threshold_name(threshold)} outline (visible density {level:g})",
+            label=f"{subject.site.threshold(threshold)} outline (visible density {level:g})",
         )
         for threshold, level in subject.thresholds.items()
     ]

@@ -70,6 +70,7 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
         "drugs": [_drug(drug) for drug in arm.drugs],
         "organs": [_organ(organ) for organ in arm.organs],
         "organs_as_in": arm.doses_as_in,
+        **({} if arm.control is None else {"tumour_control": arm.control.record()}),
     }
     return {name: _plain(value) for name, value in fields.items()}
 

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scenarios.complications import BOTH_SOURCES, GEOMETRIC, percent
+from scenarios.organs import BRAIN_MINUS_TARGET
 from scenarios.planning.schedule import DrugPlan, FractionPlan, Gap, date_text
+from scenarios.tumour_control import RULE as CONTROL_RULE
+from scenarios.tumour_control import control_sentence
 
 if TYPE_CHECKING:
     from scenarios.planning.doses import OrganPlan, TargetPlan
@@ -117,8 +120,14 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
                 if plan.past.fractions
                 else "."
             )
-            + " brain_minus_target is the brain without the gross tumour of day 0."
+            + (
+                " brain_minus_target is the brain without the gross tumour of day 0."
+                if any(organ.name == BRAIN_MINUS_TARGET for organ in organs)
+                else ""
+            )
         )
+    if any(arm.control is not None and arm.control.known for arm in plan.arms):
+        yield CONTROL_RULE
     if any(organ.complication.known for organ in organs):
         yield BOTH_SOURCES
     if any(organ.complication.reason == GEOMETRIC for organ in organs):
@@ -162,6 +171,8 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
             yield f"     {drug.drug.capitalize()}'s cycles and doses in mg: as in {same}."
     if arm.organs and arm.doses_as_in is None:
         yield from _organ_lines(arm.organs)
+    if arm.control is not None and arm.fractions:
+        yield from _wrapped(control_sentence(arm.control), 5)
     if arm.first is not None and arm.last is not None and len(arm.sentences) > 1:
         days = (arm.last - arm.first).days + 1
         yield from _wrapped(
@@ -205,6 +216,13 @@ def _course_lines(course: FractionPlan, target: TargetPlan, plan: StudyPlan) -> 
         text += (
             f"; boost, {_plain(target.boost.dose_per_fraction_gy, 3)} Gy a fraction: BED "
             f"{_plain(target.boost.bed_gy)} Gy, EQD2 {_plain(target.boost.eqd2_gy)} Gy"
+        )
+    elapsed = course.end_day - course.begin_day
+    if plan.regrown_bed is not None and (lost := plan.regrown_bed(elapsed)) > 0.0:
+        share = 1.0 - lost / course.bed_gy
+        text += (
+            f"; less what grows back from the kick-off on, {_plain(lost)} Gy: BED "
+            f"{_plain(course.bed_gy - lost)} Gy, EQD2 {_plain(course.eqd2_gy * share)} Gy"
         )
     yield from _wrapped(text + ".", 5)
     level = target.coverage_level * target.prescription_gy
@@ -274,11 +292,14 @@ def _organ_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
         f"{'D0.03cc':>8}   {'α/β':>4}   limits (EQD2)"
     )
     for organ, name in zip(organs, names, strict=True):
-        yield (
+        line = (
             f"     {name:<{width}}  {organ.mean_gy:>6.1f} {organ.d003cc_gy:>8.1f}   "
             f"{organ.eqd2_mean_gy:>9.1f} {organ.eqd2_d003cc_gy:>8.1f}   "
-            f"{_plain(organ.alpha_beta_gy):>4}   {_limits(organ)}"
-        ).rstrip()
+            f"{_plain(organ.alpha_beta_gy):>4}   "
+        )
+        limits = textwrap.wrap(_limits(organ), max(24, WIDTH - len(line))) or [""]
+        yield (line + limits[0]).rstrip()
+        yield from (" " * len(line) + rest for rest in limits[1:])
     yield from _complication_lines(organs)
 
 
