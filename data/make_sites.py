@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 Triple = tuple[float, float, float]
 
 BARRIER, SECOND, FIRST = 1, 2, 3  # tissues: none passes the barrier, the first is like the tumour's
-SOLID, MARGIN, NECROSIS = 1, 2, 3  # the tumour's parts
+SOLID, MARGIN = 1, 2  # the tumour's parts
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,14 @@ class Anatomy:
     bright: int = 200
 
 
-def tumour_in(space: Space, centre: Triple, half_axes: Triple, margin_mm: float,
-              necrosis: float = 0.0) -> NDArray[np.int8]:  # fmt: skip
-    """A solid ellipsoid with a margin around it, and a necrotic middle of a share of its axes."""
+def tumour_in(
+    space: Space, centre: Triple, half_axes: Triple, margin_mm: float
+) -> NDArray[np.int8]:
+    """A solid ellipsoid with a margin around it."""
     labels = space.empty
     wide: Triple = tuple(half + margin_mm for half in half_axes)  # type: ignore[assignment]
     labels[space.ellipsoid(centre, wide)] = MARGIN
     labels[space.ellipsoid(centre, half_axes)] = SOLID
-    if necrosis > 0.0:
-        inner: Triple = tuple(necrosis * half for half in half_axes)  # type: ignore[assignment]
-        labels[space.ellipsoid(centre, inner)] = NECROSIS
     return labels
 
 
@@ -104,7 +102,7 @@ def breast() -> Anatomy:
     tissues[outline] = SECOND
     tissues[space.ellipsoid((2.0, -12.0, 0.0), (46.0, 40.0, 43.0)) & outline & (y > -24.0)] = FIRST
     tissues[outline & (y <= -28.0)] = BARRIER
-    tumour = tumour_in(space, (18.0, -2.0, 14.0), (12.0, 10.0, 11.0), 6.0, necrosis=0.35)
+    tumour = tumour_in(space, (18.0, -2.0, 14.0), (12.0, 10.0, 11.0), 6.0)
     return Anatomy(space, tissues, tumour, grey={BARRIER: 90, SECOND: 40, FIRST: 120})
 
 
@@ -197,7 +195,6 @@ def picture(anatomy: Anatomy) -> NDArray[np.uint8]:
         shown[mask & (anatomy.tissues == FIRST)] += 18.0 + 6.0 * number
     shown[anatomy.tumour == MARGIN] += 0.35 * (anatomy.bright - shown[anatomy.tumour == MARGIN])
     shown[anatomy.tumour == SOLID] = anatomy.bright
-    shown[anatomy.tumour == NECROSIS] = 0.45 * anatomy.bright
     return np.rint(ndimage.gaussian_filter(shown, 0.6)).clip(0, 255).astype(np.uint8)
 
 
@@ -225,7 +222,7 @@ def make(name: str, folder: Path, say: Callable[[str], None]) -> None:
     save(folder / "segmentation.nii.gz", anatomy.tumour, affine)
     if anatomy.organs:
         save(folder / "structures.nii.gz", organs, affine)
-    parts = {"solid": SOLID, "margin": MARGIN, "necrosis": NECROSIS}
+    parts = {"solid": SOLID, "margin": MARGIN}
     said = [f"{k} {(anatomy.tumour == n).sum() * millilitre:.1f} mL" for k, n in parts.items()]
     said += [f"{k} {mask.sum() * millilitre:.1f} mL" for k, mask in anatomy.organs.items()]
     say(f"{name}: {anatomy.tissues.shape}, " + ", ".join(said))

@@ -12,7 +12,7 @@ import numpy as np
 
 from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
-from scenarios.control_table import control_row
+from scenarios.control_table import control_notes, control_row
 from scenarios.evidence import evidence_sentences
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
@@ -177,12 +177,13 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             + str(results.attrs.get("numerical_error_rule", "numerical error"))
             + ".",
             *_orders(one),
-            str(results.attrs.get("progression_rule", "")) if grows else CONTROL_RULE,
+            *([str(results.attrs.get("progression_rule", ""))] if grows else [CONTROL_RULE]),
+            *control_notes(results, chosen),
             SCANS_RULE if site.is_brain else "",
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             str(results.attrs.get("organ_caveat", "")),
             *_complication_notes(results),
-            ranking.RULE,
+            ranking.RULE if grows else "",
             str(results.attrs.get("research_use_only", "")),
         ],
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["CONTROL_HEADS", "control_cells", "control_row", "control_tables"]
+__all__ = ["CONTROL_HEADS", "control_cells", "control_notes", "control_row", "control_tables"]
 
 _PATIENT, _POPULATION = "TCP, one patient [1]", "TCP, population [1]"
 _LOW, _HIGH = "TCP, population 5 % [1]", "TCP, population 95 % [1]"
@@ -53,6 +53,42 @@ def control_row(
             other = results["tumour_control_draws"].sel(scenario=compared_with).values
             row[_BETTER] = float((draws > other).mean()) if np.isfinite(other).all() else math.nan
     return row
+
+
+def control_notes(results: xr.Dataset, chosen: str) -> list[str]:
+    """What the other cases say of control, and whether they agree on the order of the arms.
+
+    A statement on fractionation turns on alpha/beta, so that an order which is not that of every
+    case is said not to be determined.
+    """
+    if "tumour_control_population" not in results or results.sizes["case"] < 2:
+        return []
+    table = results["tumour_control_population"].transpose("scenario", "case").values
+    names = [str(name) for name in results["scenario"].values]
+    cases = [str(name) for name in results["case"].values]
+    others = [
+        f"{case!r}: "
+        + ", ".join(
+            f"{name} {percent_of_control(value)} %"
+            for name, value in zip(names, table[:, k], strict=True)
+            if math.isfinite(value)
+        )
+        for k, case in enumerate(cases)
+        if case != chosen
+    ]
+    notes = [f"Tumour control of a population in other cases: {'; '.join(others)}."]
+    turned = [
+        f"{names[i]!r} or {names[j]!r}"
+        for i in range(len(names))
+        for j in range(i)
+        if {-1.0, 1.0} <= set(np.sign(np.round(table[i] - table[j], 3)).tolist())
+    ]
+    if turned:
+        notes.append(
+            f"Which arm controls more is not determined, since the cases disagree: "
+            f"{'; '.join(turned)}."
+        )
+    return notes
 
 
 def control_cells(row: pd.Series) -> list[str]:

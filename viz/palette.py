@@ -15,8 +15,11 @@ __all__ = [
     "DOSE",
     "DOSE_MAP",
     "INK",
+    "ORANGE",
     "PAPER",
+    "PURPLE",
     "RESEARCH_USE",
+    "SKY",
     "THRESHOLD_COLOURS",
     "scenario_styles",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.offscreen import quiet_pyvista
+from viz.organ_outlines import organ_patches
 from viz.palette import (
     BRAIN,
     CAVITY,
@@ -253,6 +254,7 @@ def _finish(
         )
     if any(subject.resected(name, max(days)) for name in scenarios) and subject.twin is not None:
         handles.append(Patch(facecolor=CAVITY, label="resection cavity"))
+    handles += organ_patches(subject)
     handles.append(Patch(facecolor=BRAIN, label=subject.site.organ))
     figure.legend(
         handles=handles,

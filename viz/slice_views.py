@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from viz.organ_outlines import draw_organs, organ_lines
 from viz.palette import (
     CAVITY_LINE,
     DOSE_MAP,
@@ -132,6 +133,7 @@ class SliceViews:
         if show_dose:
             self._draw_dose(ax, orientation, name)
         self._draw_cavity(ax, orientation, name, day)
+        draw_organs(ax, subject, plane)
         density = self.on_plane(subject.density(day, scenario=name, case=case), orientation)
         # The lower level first and wider, so that both are seen where they run together.
         thresholds = list(subject.thresholds.items())
@@ -326,6 +328,7 @@ def _words(
     if show_dose and subject.dose(scenario) is not None and subject.prescription(scenario) > 0:
         label = "isodose of the whole plan (physical dose)"
         handles.append(Line2D([], [], color="#D060F0", linestyle="--", label=label))
+    handles += organ_lines(subject)
     if subject.resected(scenario, day):
         label = "resection cavity"
         handles.append(Line2D([], [], color=CAVITY_LINE, linestyle=":", label=label))
@@ -333,7 +336,7 @@ def _words(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.01, 0.0),
-        ncols=4,
+        ncols=max(4, len(handles)),
         frameon=False,
         labelcolor="white",
         fontsize=9,

@@ -142,7 +142,10 @@ def brain_surface(subject: Subject) -> Any:
             solid = solid if found is None else solid | found
         i, j, k = solid.shape
         return mask_surface(
-            solid | deep[:i, :j, :k], affine, sigma_mm=0.75, step_mm=max(1.5, spacing)
+            solid | deep[:i, :j, :k],
+            affine,
+            sigma_mm=0.75 if subject.site.is_brain else 1.5 * spacing,
+            step_mm=max(1.5, spacing),
         )
     pyvista = quiet_pyvista()
     grid = pyvista.UnstructuredGrid({_TETRAHEDRON: subject.cells}, subject.points)

@@ -104,8 +104,9 @@ def curves(
     quantity = "softened volume" if soft else "volume"
     level = subject.thresholds[threshold]
     ax.set_ylabel(f"{subject.site.threshold(threshold)} {quantity} [ml]")
+    title = subject.site.threshold(threshold)
     ax.set_title(
-        f"{subject.site.threshold(threshold)} {quantity} (visible density above {level:g})",
+        f"{title[:1].upper()}{title[1:]} {quantity} (visible density above {level:g})",
         loc="left",
         fontsize=11,
         color=INK,
