@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from viz.organ_outlines import draw_organs, organ_lines
+from viz.organ_outlines import draw_organs, organ_colours, organ_lines
 from viz.palette import (
     CAVITY_LINE,
     DOSE_MAP,
@@ -301,7 +301,7 @@ def slices(
     figure.subplots_adjust(
         left=0.01,
         right=0.99,
-        bottom=0.4 / height,
+        bottom=(0.65 if organ_colours(subject) else 0.4) / height,
         top=1 - 0.75 / height,
         wspace=0.02,
         hspace=0.09,
@@ -336,7 +336,7 @@ def _words(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.01, 0.0),
-        ncols=max(4, len(handles)),
+        ncols=4,
         frameon=False,
         labelcolor="white",
         fontsize=9,
