@@ -233,8 +233,8 @@ def _reason(twin: Twin, regimen: Regimen) -> str:
         return NO_RADIOTHERAPY
     if regimen.drug_names or regimen.resections:
         return OTHER_TREATMENT
-    named = [twin.doses[name] for c in regimen.radiotherapy if (name := c.dose) in twin.doses]
-    if any(plan.variable for plan in named):
+    named = {course.dose for course in regimen.radiotherapy}
+    if any(plan.variable for name, plan in twin.doses.items() if name in named):
         return BY_LET
     return ""
 
@@ -295,13 +295,17 @@ def _population(doses: _Doses, parameters: ParameterSet, values: Mapping[str, fl
 
 
 def _quantiles(entry: Parameter, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values of a parameter by its prior, about its own value, above 0; itself without one."""
+    """Values of a parameter by its prior, moved to its own value, above 0; itself without one.
+
+    The relative spread is the prior's: a patient or case that states another value keeps it.
+    """
     prior = entry.prior
     if prior is None:
         return np.full(len(shares), entry.value)
     if isinstance(prior, Normal):
-        least = norm.cdf(-entry.value / prior.sd)
-        return np.asarray(entry.value + prior.sd * norm.ppf(least + (1.0 - least) * shares))
+        sd = prior.sd * (entry.value / prior.mean if prior.mean > 0.0 else 1.0)
+        least = norm.cdf(-entry.value / sd)
+        return np.asarray(entry.value + sd * norm.ppf(least + (1.0 - least) * shares))
     return np.asarray(entry.value * np.exp(prior.sigma_ln * norm.ppf(shares)))
 
 

@@ -379,6 +379,12 @@ def json_schema() -> dict[str, Any]:
     known = [name for name in convention_names() if convention(name).tumour]
     file = {"type": "string", "pattern": r"\.(toml|json)$"}
     labels["anyOf"] = [{"enum": known}, file, table]
+    # a site other than the brain has names of its own, and `image` for what the brain calls t1
+    for name in ("TissueLabels", "TumourLabels"):
+        schema["$defs"][name]["additionalProperties"] = {"type": "integer"}
+        schema["$defs"][name].pop("required", None)
+    properties = schema["$defs"]["VisitTable"]["properties"]
+    properties["image"] = {"type": "string", "description": "as t1, at sites other than the brain"}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "patient.toml"
     return schema
