@@ -20,7 +20,9 @@ __all__ = ["CONTROL_HEADS", "control_cells", "control_notes", "control_row", "co
 
 _PATIENT, _POPULATION = "TCP, one patient [1]", "TCP, population [1]"
 _LOW, _HIGH = "TCP, population 5 % [1]", "TCP, population 95 % [1]"
-_BETTER = "TCP higher than compared [1]"
+_BETTER, _WORSE = "TCP higher than compared [1]", "TCP lower than compared [1]"
+#: Probabilities nearer than this are the same, [1].
+_SAME = 1e-3
 #: Heads of the columns of `control_cells`.
 CONTROL_HEADS = ("population", "90 % interval", "one patient", "higher than the compared arm")
 
@@ -29,6 +31,9 @@ def control_row(
     results: xr.Dataset, scenario: str | None = None, compared_with: str | None = None
 ) -> dict[str, float]:
     """Numbers of one arm and case, [1]; none where the model grows.
+
+    Higher and lower than the arm that it is compared with are shares of the draws, which are the
+    same for all arms.
 
     Parameters
     ----------
@@ -48,10 +53,12 @@ def control_row(
         draws = arm["tumour_control_draws"].values
         row[_LOW], row[_HIGH] = map(float, np.quantile(draws, [0.05, 0.95]))
         if scenario is not None:
-            row[_BETTER] = math.nan
+            row[_BETTER] = row[_WORSE] = math.nan
         if compared_with is not None:
-            other = results["tumour_control_draws"].sel(scenario=compared_with).values
-            row[_BETTER] = float((draws > other).mean()) if np.isfinite(other).all() else math.nan
+            gain = draws - results["tumour_control_draws"].sel(scenario=compared_with).values
+            if np.isfinite(gain).all():
+                row[_BETTER] = float((gain > _SAME).mean())
+                row[_WORSE] = float((gain < -_SAME).mean())
     return row
 
 
@@ -81,7 +88,7 @@ def control_notes(results: xr.Dataset, chosen: str) -> list[str]:
         f"{names[i]!r} or {names[j]!r}"
         for i in range(len(names))
         for j in range(i)
-        if {-1.0, 1.0} <= set(np.sign(np.round(table[i] - table[j], 3)).tolist())
+        if {-1.0, 1.0} <= set(np.sign(np.round((table[i] - table[j]) / _SAME)).tolist())
     ]
     if turned:
         notes.append(
@@ -112,6 +119,8 @@ def control_cells(row: pd.Series) -> list[str]:
     between = "-" if number(_LOW) == "-" else f"{number(_LOW)} to {number(_HIGH)} %"
     better = row.get(_BETTER, math.nan)
     in_draws = "-" if not math.isfinite(better) else f"in {100.0 * better:.0f} % of draws"
+    if better == 0.0 and row.get(_WORSE) == 0.0:
+        in_draws = "no difference"
     return [percent(_POPULATION), between, percent(_PATIENT), in_draws]
 
 

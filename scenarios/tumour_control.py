@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, qmc
+from scipy.special import ndtr, ndtri
 
 from scenarios.metrics import tumour_control
 from solvers.dose_response import log_surviving_fraction, repair_between
@@ -51,8 +51,8 @@ __all__ = [
 DOSE_STEP_GY = 1e-3
 #: Patients of the population, at the middles of as many equal shares of alpha's prior.
 PATIENTS = 64
-#: Draws of what is not known about all patients; by Sobol's sequence, so a power of two.
-DRAWS = 256
+#: Draws of what is not known about all patients, one in each of as many equal shares of a prior.
+DRAWS = 1024
 SEED = 20260330
 #: Parameters that are drawn for the interval, where they have a prior.
 _UNKNOWN = ("alpha_beta", "clonogen_density", *REPOPULATION, "repair_half_life")
@@ -304,17 +304,23 @@ def _quantiles(entry: Parameter, shares: NDArray[np.float64]) -> NDArray[np.floa
         return np.full(len(shares), entry.value)
     if isinstance(prior, Normal):
         sd = prior.sd * (entry.value / prior.mean if prior.mean > 0.0 else 1.0)
-        least = norm.cdf(-entry.value / sd)
-        return np.asarray(entry.value + sd * norm.ppf(least + (1.0 - least) * shares))
-    return np.asarray(entry.value * np.exp(prior.sigma_ln * norm.ppf(shares)))
+        least = ndtr(-entry.value / sd)
+        return np.asarray(entry.value + sd * ndtri(least + (1.0 - least) * shares))
+    return np.asarray(entry.value * np.exp(prior.sigma_ln * ndtri(shares)))
 
 
 def _draws(parameters: ParameterSet, values: dict[str, float]) -> Iterator[dict[str, float]]:
-    """The values with those of `_UNKNOWN` drawn from their priors, independent of each other."""
+    """The values with those of `_UNKNOWN` drawn from their priors, independent of each other.
+
+    A Latin hypercube: of every prior each of `DRAWS` equal shares is met once.
+    """
     names = [name for name in _UNKNOWN if name in values and parameters[name].prior is not None]
     if not names:
         return
-    table = qmc.Sobol(len(names), seed=SEED).random(DRAWS)
-    columns = [_quantiles(parameters[name], table[:, k]) for k, name in enumerate(names)]
+    random = np.random.default_rng(SEED)
+    columns = [
+        _quantiles(parameters[name], (random.permutation(DRAWS) + random.random(DRAWS)) / DRAWS)
+        for name in names
+    ]
     for row in zip(*columns, strict=True):
         yield {**values, **dict(zip(names, map(float, row), strict=True))}
