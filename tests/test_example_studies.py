@@ -14,7 +14,7 @@ import pytest
 from scenarios import read_study
 from twin.anatomy import read_anatomy
 from twin.examples import data_folder
-from twin.results import open_results
+from twin.results import check_results, open_results
 from viz.cli import main
 
 #: Cells about the tumour for a quick mesh, [mm], and how each site's tables call its tumour.
@@ -94,6 +94,7 @@ def test_sites_treated_to_cure_report_control_and_no_progression(name, example, 
     assert "90 % interval" in compared
     assert " progression" not in compared.replace("there is no progression", "")
     with open_results(folder / "results") as results:
+        check_results(results)
         for variable in ("tumour_control", "tumour_control_population", "tumour_control_draws"):
             assert results[variable].attrs["units"] == "1"
             assert ((results[variable] >= 0) & (results[variable] <= 1)).all()
