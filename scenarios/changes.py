@@ -100,6 +100,7 @@ def apply_changes(
         seen.add(name)
         kind, _, key = name.partition(".")
         if kind == "parameters" and key:
+            key = parameters.site.internal(key)
             parameters = with_drug_parameters(parameters, [key])
             values[key] = parse_quantity(text, parameters[key].unit, where=name, at_least=None)
         elif kind in _FIELDS and not key:
@@ -116,7 +117,8 @@ def apply_changes(
         regimen = _changed(regimen, kind, course_type, wanted[kind], sentences)
     for key, value in values.items():
         entry = parameters[key]
-        sentences.append(f"{key}: {value:g} instead of {entry.value:g} {entry.unit}.")
+        own = parameters.site.parameter(key)
+        sentences.append(f"{own}: {value:g} instead of {entry.value:g} {entry.unit}.")
     return regimen, parameters.replace(**values), sentences
 
 
@@ -147,7 +149,7 @@ def _value(name: str, text: str, unit: str | None) -> Any:
 
 
 def _unknown(name: str, parameters: ParameterSet) -> InvalidInput:
-    known = [*_FIELDS, *(f"parameters.{key}" for key in parameters)]
+    known = [*_FIELDS, *(f"parameters.{parameters.site.parameter(key)}" for key in parameters)]
     known += [f"{kind}.{key}" for kind, fields in _FIELDS.items() for key in fields]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."

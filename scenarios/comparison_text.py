@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.complications import percent
+from scenarios.control_table import control_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,10 +106,11 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, legacy_windows=False)
     for table in (
+        *control_tables(comparison.control, comparison.case),
         _volumes(comparison),
-        _response(comparison),
-        _scans(comparison),
-        _organs(comparison),
+        *([_response(comparison)] if any(" nadir [" in head for head in comparison.table) else []),
+        *([_scans(comparison)] if comparison.scans else []),
+        *([_organs(comparison)] if len(comparison.organs.columns) else []),
         *_recovered(comparison),
         *_complications(comparison),
         *_rankings(comparison),

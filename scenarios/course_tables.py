@@ -106,6 +106,7 @@ class RadiotherapyTable(StudyTable):
     )
     fractions_per_day: int = Field(default=1, ge=1, le=3, description="on a treatment day")
     interval: Hour = quantity("time between the fractions of a day", "6 h")
+    every: WholeDays = quantity("from a treatment day to the next, at the least", "1 day")
     missed: list[int] = Field(
         default_factory=list, description="numbers of fractions that are not given at their time"
     )
@@ -142,6 +143,7 @@ class RadiotherapyTable(StudyTable):
             boost_target=None if self.boost is None else self.boost.target,
             boost_total_dose_gy=None if self.boost is None else self.boost.total_dose,
             weekdays_only=self.weekdays_only,
+            every_days=self.every,
             dose=self.dose,
             fractions_per_day=self.fractions_per_day,
             interval_h=self.interval,

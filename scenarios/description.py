@@ -55,11 +55,15 @@ def warnings_of_arms(study: Study, calendar: Calendar) -> list[str]:
 
 
 def _front_warning(study: Study, twin: Twin) -> list[str]:
-    edge = edge_near_tumour(twin)
+    if not twin.model.grows:
+        return []
+    edge, site = edge_near_tumour(twin), twin.parameters.site
     narrow: list[tuple[float, str, str]] = []
     for case in study.cases:
         parameters = case.parameters(twin.parameters)
         for tissue in ("white", "grey"):
+            if f"{tissue}_matter" not in site.tissues:
+                continue
             diffusivity = parameters.value(f"diffusivity_{tissue}")
             width = math.sqrt(diffusivity / parameters.value("proliferation_rate"))
             if width < 2.0 * edge:
@@ -67,8 +71,9 @@ def _front_warning(study: Study, twin: Twin) -> list[str]:
     if not narrow:
         return []
     width, tissue, case_name = min(narrow)
+    words = site.tissue(f"{tissue}_matter").replace("_", " ")
     return [
-        f"The tumour's front, sqrt(D / rho) = {width:.2g} mm in {tissue} matter (case "
+        f"The tumour's front, sqrt(D / rho) = {width:.2g} mm in {words} (case "
         f"{case_name!r}), is narrower than two elements of {edge:.2g} mm near the tumour: "
         "volumes carry a numerical error, given beside each from two coarser meshes."
     ]
@@ -106,7 +111,7 @@ def changes_text(case: Case, base: ParameterSet) -> str:
     """What a case changes, with the values of `base` beside it."""
     base = with_drug_parameters(base, case.changes)
     parts = [
-        f"{name} {value:g} instead of {base.value(name):g} {base[name].unit}"
+        f"{base.site.parameter(name)} {value:g} instead of {base.value(name):g} {base[name].unit}"
         for name, value in case.values(base).items()
     ]
     if case.setup is not None:

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from scenarios.tumour_control import CONTROL_PARAMETERS
 from solvers.hypoxia import HYPOXIA_PARAMETERS
 from solvers.models import compose
 from twin.drugs import with_numbers_of
@@ -25,6 +26,7 @@ _ALWAYS = (
     "diffusivity_white", "diffusivity_grey", "threshold_t1gd", "threshold_flair",
     "visibility_softness",
 )  # fmt: skip
+_WITHOUT_GROWTH = ("outline_width", "threshold_t1gd", "threshold_flair", "visibility_softness")
 _MASS_EFFECT = (
     "young_modulus_white", "young_modulus_grey", "young_modulus_tumour", "young_modulus_fluid",
     "poisson_ratio", "growth_strain", "stress_damping",
@@ -35,13 +37,14 @@ _WORDS = {"C": "from animals or in vitro", "D": "assumed"}
 def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
     """Grade of every parameter that the volumes of an arm depend on, by its name."""
     model = twin.model
-    names = [*_ALWAYS, *compose(model).parameters]
+    names = [*(_ALWAYS if model.grows else _WITHOUT_GROWTH), *compose(model).parameters]
     if model.mass_effect:
         names += _MASS_EFFECT
     if model.migration == "tensor":
         names.append("fibre_sharpening")
     if scenario.regimen.radiotherapy:
         names += ["alpha", "alpha_beta"]
+        names += () if model.grows else [n for n in CONTROL_PARAMETERS if n not in names]
         days = [one.day for one in scenario.regimen.schedule(twin.calendar).fractions]
         if any(later - day < 0.75 for day, later in itertools.pairwise(days)):
             names.append("repair_half_life")
@@ -50,7 +53,9 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
     drugs = scenario.regimen.drug_names
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]
-    return {name: known[name].evidence for name in names if name in known}
+    absent = () if "grey_matter" in known.site.tissues else ("diffusivity_grey",)
+    used = [name for name in names if name in known and name not in absent]
+    return {known.site.parameter(name): known[name].evidence for name in used}
 
 
 def worst(grades: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
 from scenarios.redrawn import REDRAWN, has_replans, redrawn_targets
+from scenarios.tumour_control import control_of
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
@@ -44,6 +45,11 @@ MESHES = ("fine", "coarse", "coarsest", "halved steps")
 #: A run by scenario number, case number and one of `MESHES`; None where there is none.
 RunOf = Callable[[int, int, str], "xr.Dataset | None"]
 
+#: Said of the rule of progression at sites other than the brain.
+NOT_OF_THE_SITE = (
+    " It is the rule for tumours of the brain, kept here so that volumes compare; RECIST 1.1, of "
+    "this site, goes by diameters."
+)
 #: What a run has at every node or element, which a study keeps of few runs.
 FIELDS = ("tumour_density", "dose", "displacement", "von_mises")
 
@@ -108,6 +114,8 @@ def gather(
         ("scenario", "organ"),
         np.array([[one.probability for one in arm.values()] for arm in risks]),
     )
+    if not twin.model.grows:
+        data.update(_control(study, twin))
     data.update(_fields(run_of, scenarios))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
@@ -168,6 +176,9 @@ def _response(study: Study, twin: Twin, arms: list[list[_Arm]], edges: MeshEdges
                 curve = arm.fine["tumour_volume_soft"].values[k]
                 lowest = response.nadir(study.times, curve, start_day=start)
                 least[i, j, k], day[i, j, k] = lowest.volume_mm3, lowest.day
+                if not twin.model.grows:  # no tumour comes back that does not grow
+                    reached[i, j, k] = error[i, j, k] = spread[i, j, k] = math.nan
+                    continue
                 reached[i, j, k] = response.time_to_progression(study.times, curve, start_day=start)
                 error[i, j, k], spread[i, j, k] = _progression_errors(study, arm, k, start, edges)
     dims = ("scenario", "case", "threshold")
@@ -266,6 +277,33 @@ def _recovered_doses(
     }
 
 
+def _control(study: Study, twin: Twin) -> dict[str, Any]:
+    """Probability of tumour control of every scenario and case, where nothing grows."""
+    found = [
+        [
+            control_of(
+                twin.replace(parameters=case.parameters(twin.parameters), setup=case.setup),
+                scenario.regimen,
+            )
+            for case in study.cases
+        ]
+        for scenario in study.scenarios
+    ]
+    most = max(len(one.draws) for row in found for one in row)
+    draws = np.array(
+        [[one.draws or (math.nan,) * most for one in row] for row in found], np.float64
+    )
+    dims = ("scenario", "case")
+    known = {
+        "tumour_control": (dims, np.array([[one.patient for one in row] for row in found])),
+        "tumour_control_population": (
+            dims,
+            np.array([[one.population for one in row] for row in found]),
+        ),
+    }
+    return known | ({"tumour_control_draws": ((*dims, "draw"), draws)} if most else {})
+
+
 def _fits(risks: list[dict[str, OrganComplication]]) -> dict[str, Any]:
     """The fit, and what is stated beside it, of every organ that has a probability in any arm."""
     return {
@@ -324,6 +362,12 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "coarse_edge_near_tumour_mm": edges.coarse_mm,
         "coarsest_edge_near_tumour_mm": edges.coarsest_mm,
         "numerical_error_rule": error_bars.RULE,
-        "progression_rule": response.PROGRESSION_RULE,
-        "organ_caveat": " ".join([organs.CAVEAT, *more]),
+        "progression_rule": response.PROGRESSION_RULE
+        + ("" if twin.parameters.site.is_brain else NOT_OF_THE_SITE),
+        "organ_caveat": " ".join(part for part in (organs.caveat(twin), *more) if part),
+        **(
+            {}
+            if twin.parameters.site.is_brain
+            else {"site": json.dumps(twin.parameters.site.as_dict(), ensure_ascii=False)}
+        ),
     }

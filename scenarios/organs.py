@@ -29,6 +29,7 @@ __all__ = [
     "HOTTEST_MM3",
     "CourseEffect",
     "OrganDose",
+    "caveat",
     "course_effects",
     "known_delivered",
     "organ_doses",
@@ -39,12 +40,24 @@ __all__ = [
 
 BRAIN_MINUS_TARGET = "brain_minus_target"
 HOTTEST_MM3 = 30.0
-CAVEAT = (
+_BOUNDS = (
     "Organ doses are EQD2 with each organ's own alpha/beta; those of a geometric dose are lower "
-    "bounds, from which no complication probability may be drawn. brain_minus_target is the brain "
-    "without the gross tumour volume at day 0, the same in every arm. Organs marked stylised are "
-    "simple shapes, not this patient's outlines."
+    "bounds, from which no complication probability may be drawn. "
 )
+_BRAIN = (
+    "brain_minus_target is the brain "
+    "without the gross tumour volume at day 0, the same in every arm. "
+)
+_SHAPES = "Organs marked stylised are simple shapes, not this patient's outlines."
+CAVEAT = _BOUNDS + _BRAIN + _SHAPES
+
+
+def caveat(twin: Twin) -> str:
+    """What has to be known about organ doses of a twin."""
+    organs = organs_of(twin)
+    if not organs:
+        return ""
+    return CAVEAT if BRAIN_MINUS_TARGET in organs else _BOUNDS + _SHAPES
 
 
 @dataclass(frozen=True, slots=True)

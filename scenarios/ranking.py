@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scenarios.evidence import comparable, worst
 from twin.errors import InvalidInput
+from twin.site import site_from_record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -79,16 +80,26 @@ def default_endpoints(results: xr.Dataset) -> list[Endpoint]:
     """The endpoints of a study of this length that its days and thresholds allow."""
     days = set(results["time"].values.tolist())
     thresholds = results["threshold"].values.tolist()
-    found = []
+    found: list[Endpoint] = []
+    if "tumour_control" in results:  # arms treated to cure are not ranked by what is left to see
+        return found
+    site = site_from_record(results.attrs)
     if "flair" in thresholds:
         found += [
-            Endpoint(f"FLAIR volume, {day:g} d", "tumour_volume_soft", "flair", day)
+            Endpoint(
+                f"{site.threshold('flair')} volume, {day:g} d", "tumour_volume_soft", "flair", day
+            )
             for day in (180.0, 365.0)
             if day in days
         ]
     if "t1gd" in thresholds:
         found.append(
-            Endpoint("T1Gd progression", "time_to_progression", "t1gd", larger_is_better=True)
+            Endpoint(
+                f"{site.threshold('t1gd')} progression",
+                "time_to_progression",
+                "t1gd",
+                larger_is_better=True,
+            )
         )
     last = max(day for day in days)
     day = 365.0 if 365.0 in days else last

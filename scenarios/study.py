@@ -98,11 +98,12 @@ class Case:
     def values(self, base: ParameterSet) -> dict[str, float]:
         """The changed parameters as plain numbers in the units of `base`."""
         found: dict[str, float] = {}
-        base = with_drug_parameters(base, self.changes)
-        for name, value in self.changes.items():
+        changes = {base.site.internal(name): value for name, value in self.changes.items()}
+        base = with_drug_parameters(base, changes)
+        for name, value in changes.items():
             entry = base[name]
             if isinstance(value, str):
-                where = f"Case {self.name!r}, {name}"
+                where = f"Case {self.name!r}, {base.site.parameter(name)}"
                 found[name] = parse_quantity(value, entry.unit, where=where, at_least=None)
             else:
                 found[name] = float(value)
@@ -268,7 +269,7 @@ class Study:
         for case in self.cases:
             parameters = case.parameters(twin.parameters)
             if irradiated:
-                check_basis(parameters)
+                check_basis(parameters, twin.model)
 
     def warnings(self, twin: Twin) -> list[str]:
         """What a reader of the results should know beforehand, in plain sentences."""

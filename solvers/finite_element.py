@@ -247,6 +247,11 @@ class FiniteElementSolver:
                 f"Mass effect is worked out on one process only, not on {self.comm.Get_size()} "
                 "ranks; start it without mpirun."
             )
+        if not twin.model.grows:
+            raise InvalidInput(
+                "A tumour without growth is simulated on one process only, not on "
+                f"{self.comm.Get_size()} ranks; start it without mpirun."
+            )
         from solvers.distributed import part_of
 
         part = part_of(prepared, self.comm, twin.parameters, clip=self.clip)

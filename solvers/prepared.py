@@ -168,8 +168,9 @@ class Prepared:
         along_fibres = self.twin.model.migration == "tensor"
         key = (
             "diffusion",
-            parameters.value("diffusivity_white"),
-            parameters.value("diffusivity_grey"),
+            self.twin.model.grows,
+            parameters.value_or("diffusivity_white", 0.0),
+            parameters.value_or("diffusivity_grey", 0.0),
             parameters.value("fibre_sharpening") if along_fibres else None,
             removed,
             clip,
@@ -188,6 +189,14 @@ class Prepared:
         millimetres of white matter: what is slower to cross counts for more, and
         nothing goes through fluid; "beyond_slope" is its derivative by sqrt(white/grey).
         """
+        ratio = self._slowness(parameters) if self.twin.model.grows else 1.0
+        shift = self._shift(parameters)
+        return self._remember(
+            ("distances", ratio, shift), lambda: self._measure_distances(ratio, shift)
+        )
+
+    def _slowness(self, parameters: ParameterSet) -> float:
+        """How much slower a front crosses grey matter than white, sqrt(white/grey), [1]."""
         white = parameters.value("diffusivity_white")
         grey = parameters.value("diffusivity_grey")
         if not (white > 0 and grey > 0):
@@ -195,11 +204,7 @@ class Prepared:
                 f"The initial state needs diffusivities above 0, not {white:g} mm2/day in white "
                 f"and {grey:g} mm2/day in grey matter."
             )
-        ratio = round(float(np.sqrt(white / grey)), 9)
-        shift = self._shift(parameters)
-        return self._remember(
-            ("distances", ratio, shift), lambda: self._measure_distances(ratio, shift)
-        )
+        return round(float(np.sqrt(white / grey)), 9)
 
     def _shift(self, parameters: ParameterSet) -> float:
         """Standard deviations by which the start is shifted; refused where none is known."""
@@ -264,6 +269,7 @@ class Prepared:
             self.distances(parameters),
             profile=profile,  # type: ignore[arg-type]
             observed=self.observed_density,
+            grows=self.twin.model.grows,
         )
         lives = self.living_nodes()
         return {name: np.where(lives, values, 0.0) for name, values in state.items()}
@@ -333,8 +339,8 @@ def _identity(twin: Twin) -> Hashable:
 
 
 def _course(twin: Twin) -> Hashable:
-    """What doses and schedules read of a twin besides its anatomy."""
-    return twin.setup, twin.body_surface_m2, twin.gfr_ml_min, twin.calendar
+    """What doses, schedules and migration read of a twin besides its anatomy."""
+    return twin.model.grows, twin.setup, twin.body_surface_m2, twin.gfr_ml_min, twin.calendar
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()

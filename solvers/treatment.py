@@ -42,7 +42,7 @@ class Treatment:
         self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
         self._surviving: dict[Any, NDArray[np.float64]] = {}
         if self.schedule.fractions:
-            check_basis(parameters)
+            check_basis(parameters, twin.model)
         #: Dose maps that follow from the run, and the number of every fraction's map.
         self.redrawn = RedrawnDoses(prepared, regimen, self.schedule)
         self._oxygen = prepared.oxygen_factor(parameters) if self.schedule.fractions else None

@@ -230,3 +230,21 @@ def test_bad_images_are_one_sentence(tmp_path, line, ratio, says):
     with pytest.raises(InvalidInput, match=says) as caught:
         read_anatomy(patient_with(tmp_path, ratio, line))
     assert "\n" not in str(caught.value)
+
+
+def test_tumour_control_knows_neither_hypoxia_nor_replanning(layered, patient):
+    from dataclasses import replace as changed
+
+    from scenarios.tumour_control import BY_OXYGEN, REDRAWN_TARGET, control_of
+    from twin.parameters import Parameter, ParameterSet
+    from twin.replan import Replan
+
+    clonogens = Parameter(
+        "clonogen_density", 1e4, "cells/mm3", 0.0, 1e9, None, "assumed: a test", evidence="D"
+    )
+    entries = {name: patient.parameters[name] for name in patient.parameters}
+    known = ParameterSet("control", {**entries, "clonogen_density": clonogens})
+    without_growth = {"model": ModelChoice(growth="none"), "parameters": known}
+    again = Regimen(changed(COURSE, replans=(Replan(after_fraction=5),)))
+    assert control_of(patient.replace(**without_growth), again).reason == REDRAWN_TARGET
+    assert control_of(layered.replace(**without_growth), Regimen(COURSE)).reason == BY_OXYGEN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from twin.assemble import doses_of, read_written, structures_of
 from twin.built_folder import read_built
 from twin.calendar import Calendar
 from twin.hypoxia import HypoxiaImage
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, check_organ_parameters
 from twin.patient_images import read_voxels
@@ -48,6 +49,8 @@ class Anatomy:
         Where the dose of every course goes instead of its place.
     hypoxia : HypoxiaImage or None
         By which the effect of radiation varies from place to place.
+    model : ModelChoice
+        The growth model.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Anatomy:
     gfr_ml_min: float | None = None
     setup: SetupError | None = None
     hypoxia: HypoxiaImage | None = None
+    model: ModelChoice = field(default_factory=ModelChoice)
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)
@@ -105,6 +109,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             doses=built.doses,
             gfr_ml_min=built.gfr_ml_min,
             hypoxia=built.hypoxia,
+            model=built.model,
         )
     file = place / "patient.toml" if place.is_dir() else place
     content, parameters, delivered = read_written(file)
@@ -121,4 +126,5 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         doses=doses_of(content, voxels, file),
         gfr_ml_min=content.patient.gfr,
         hypoxia=voxels.hypoxia,
+        model=content.model.choice,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from twin.errors import InvalidInput
 from twin.examples import data_folder
+from twin.site import Site, site_of
 from twin.units import parse_unit
 
 __all__ = [
@@ -249,11 +250,16 @@ class ParameterSet(Mapping[str, Parameter]):
         """Name of the set that it was loaded from."""
         return self._name
 
+    @property
+    def site(self) -> Site:
+        """The words of the site that the set is for."""
+        return site_of(self._name)
+
     def __getitem__(self, name: str) -> Parameter:
         try:
             return self._entries[name]
         except KeyError:
-            raise _unknown(name, self) from None
+            raise _unknown(name, [self.site.parameter(one) for one in self]) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -289,14 +295,18 @@ class ParameterSet(Mapping[str, Parameter]):
 
     def with_entry(self, name: str, **fields: Any) -> ParameterSet:
         """Return a set with fields of one entry changed, such as its value, basis and source."""
-        return ParameterSet(self._name, {**self._entries, name: replace(self[name], **fields)})
+        try:
+            changed = replace(self[name], **fields)
+        except InvalidInput as error:
+            raise InvalidInput(self.site.said(str(error))) from None
+        return ParameterSet(self._name, {**self._entries, name: changed})
 
     def replace(self, **values: float) -> ParameterSet:
         """Return a set with some values changed, each checked against its range."""
-        entries = dict(self._entries)
+        changed = self
         for name, value in values.items():
-            entries[name] = replace(self[name], value=value)
-        return ParameterSet(self._name, entries)
+            changed = changed.with_entry(name, value=value)
+        return changed
 
     def as_dict(self) -> dict[str, Any]:
         """Name and entries as plain numbers and text."""
@@ -339,8 +349,8 @@ def _prior(table: Mapping[str, float] | None) -> LogNormal | Normal | None:
     return Normal(**table) if "mean" in table else LogNormal(**table)
 
 
-def _unknown(name: object, known: Mapping[str, Parameter]) -> InvalidInput:
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+def _unknown(name: object, known: list[str]) -> InvalidInput:
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
         return InvalidInput(f"There is no parameter {name!r}; did you mean {near[0]!r}?")
     return InvalidInput(f"There is no parameter {name!r}; known are {', '.join(known)}.")
@@ -380,5 +390,6 @@ def load_parameter_set(name: str) -> ParameterSet:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path.name} is not valid TOML: {error}.") from None
-    entries = content.get("parameter", {})
+    site, written = site_of(name), content.get("parameter", {})
+    entries = {site.internal(own): entry for own, entry in written.items()}
     return ParameterSet.from_dict({"name": name, "entries": entries}, where=path.name)

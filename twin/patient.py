@@ -204,14 +204,20 @@ class Twin:
             raise GeometryMismatch(f"The {what} has shape {shape}, the grid {self.grid.shape}.")
 
     def _check_tumour(self) -> None:
+        site = self.parameters.site
         for name in (*TUMOUR_STRUCTURES, "brain"):
+            own = site.part(name)
             if name not in self.structures:
-                raise InvalidInput(f"The twin has no structure {name!r}; every twin needs one.")
+                raise InvalidInput(f"The twin has no structure {own!r}; every twin needs one.")
             if name != "necrosis" and not self.structures[name].mask.any():
-                raise InvalidInput(f"The structure {name!r} is empty; it needs at least one voxel.")
+                raise InvalidInput(f"The structure {own!r} is empty; it needs at least one voxel.")
         count = sum(self.structures[name].mask.astype(np.int8) for name in TUMOUR_STRUCTURES)
         if int(np.max(count)) > 1:
-            raise InvalidInput("Necrosis, enhancing tumour and FLAIR abnormality must not overlap.")
+            raise InvalidInput(
+                "Necrosis, enhancing tumour and FLAIR abnormality must not overlap."
+                if site.is_brain
+                else f"{', '.join(map(site.part, TUMOUR_STRUCTURES))} must not overlap."
+            )
 
     def _check_migration(self) -> None:
         """Check tissue probabilities and tensor; arrays that are read-only already were checked."""
@@ -247,9 +253,12 @@ class Twin:
         # Small parts may be lost: the necrosis, and on the coarsest mesh the rim as well, which
         # makes the numerical error as large as it then is.
         spared = {"necrosis", "enhancing"} if mesh is self.coarsest_mesh else {"necrosis"}
+        # and a site may have fewer tissues than the brain
+        spared |= {name for name, n in TISSUES.items() if not (self.tissues == n).any()}
         missing = set(MESH_LABELS) - spared - set(mesh.label_names.values())
         if missing:
-            raise InvalidInput(f"The {what} has no label {sorted(missing)[0]!r}.")
+            label = self.parameters.site.tissue(sorted(missing)[0])
+            raise InvalidInput(f"The {what} has no label {label!r}.")
         voxels = self.grid.to_voxels(mesh.points)
         beyond = np.maximum(-0.5 - voxels, voxels - (np.array(self.grid.shape) - 0.5)).max()
         reach = max(2.0, float(mesh.edge_length().max()) / self.grid.spacing_mm)
@@ -325,15 +334,19 @@ class Twin:
 
     def describe(self) -> str:
         """Return the patient in plain sentences."""
+        site = self.parameters.site
         lines = [
             f"{self.name}: day 0 is {self.calendar.text(0)}; body surface "
             f"{self.body_surface_m2:g} m2; parameters {self.parameters.name!r}.",
             "Tumour: "
-            + ", ".join(f"{name} {self.volume_ml(name):.1f} mL" for name in TUMOUR_STRUCTURES)
+            + ", ".join(
+                f"{site.part(name)} {self.volume_ml(name):.1f} mL" for name in TUMOUR_STRUCTURES
+            )
             + ".",
             "Organs: "
             + ", ".join(
-                f"{name} {self.volume_ml(name):.1f} mL" + (" (stylised)" if organ.stylised else "")
+                f"{site.part(name)} {self.volume_ml(name):.1f} mL"
+                + (" (stylised)" if organ.stylised else "")
                 for name, organ in self.structures.items()
                 if organ.kind == "organ"
             )

@@ -98,10 +98,13 @@ def tumour_labels(by: Convention) -> TumourLabels:
 
 
 class TissueLabels(FileModel):
-    """Numbers of the tissues in the tissue map; 0 is outside the head."""
+    """Numbers of the tissues in the tissue map; 0 is outside the head.
 
-    fluid: LabelNumber = 1
-    grey_matter: LabelNumber = 2
+    A site other than the brain has its own names, and may have fewer.
+    """
+
+    fluid: LabelNumber | None = 1
+    grey_matter: LabelNumber | None = 2
     white_matter: LabelNumber = 3
 
     @model_validator(mode="after")

@@ -42,6 +42,15 @@ def check_range(what: str, value: float, low: float, high: float, unit: str) -> 
         )
 
 
+def _target(name: str) -> str:
+    """How a target is written: the customary short names in capitals.
+
+    >>> _target("gtv"), _target("left_lobe")
+    ('GTV', 'left lobe')
+    """
+    return name.upper() if len(name) <= 4 else name.replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Radiotherapy:
     """A course of external radiotherapy.
@@ -68,6 +77,8 @@ class Radiotherapy:
         1 to 3 on every treatment day.
     interval_h : float, [h]
         Between the fractions of one day.
+    every_days : int
+        From a treatment day to the next one, at the least; 2 is every second day.
     dose : str or None
         Name of a planned dose of the patient, whose prescription is scaled to `total_dose_gy`;
         None for the geometric dose about the target.
@@ -104,6 +115,7 @@ class Radiotherapy:
     overlap: Overlap = field(default="refuse", metadata=LATER)
     replans: tuple[Replan, ...] = field(default=(), metadata=LATER)
     beams: tuple[float, ...] = field(default=(), metadata=LATER)
+    every_days: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -176,6 +188,11 @@ class Radiotherapy:
             raise InvalidInput(
                 f"There are {self.fractions_per_day!r} fractions a day; give 1, 2 or 3."
             )
+        if not (isinstance(self.every_days, int) and 1 <= self.every_days <= 14):
+            raise InvalidInput(
+                f"Radiotherapy is given every {self.every_days!r} days; give a whole number from 1 "
+                "to 14."
+            )
         check_range("The interval between fractions of a day", self.interval_h, 1.0, 12.0, "h")
         if (self.fractions_per_day - 1) * self.interval_h >= 24.0:
             raise InvalidInput(
@@ -221,7 +238,7 @@ class Radiotherapy:
         """The course without its times: courses that are equal so have one dose map."""
         return replace(
             self, start_day=0.0, weekdays_only=True, fractions_per_day=1, interval_h=6.0,
-            missed=(), compensation="append", overlap="refuse", replans=(),
+            missed=(), compensation="append", overlap="refuse", replans=(), every_days=1,
         )  # fmt: skip
 
     def fraction_days(self, calendar: Calendar) -> list[float]:
@@ -244,6 +261,7 @@ class Radiotherapy:
             day = self.start_day + offset
             if not self.weekdays_only or calendar.is_weekday(day):
                 planned += [day + k * step for k in range(self.fractions_per_day)]
+                offset += self.every_days - 1
             offset += 1
         regular = planned[: self.fractions]
         missed = [regular[number - 1] for number in self.missed]
@@ -278,6 +296,9 @@ class Radiotherapy:
         """The course in one plain sentence."""
         days = self.fraction_days(calendar)
         when = "weekdays" if self.weekdays_only else "every day"
+        if self.every_days > 1:
+            kind = "weekday" if self.weekdays_only else "day"
+            when = f"every {self.every_days} days or the next {kind}"
         if self.fractions_per_day > 1:
             when = f"{self.fractions_per_day} a day {self.interval_h:g} h apart, {when}"
         text = (
@@ -291,7 +312,7 @@ class Radiotherapy:
             text += f"by the planned dose {self.dose!r}"
         else:
             text += (
-                f"to {self.target.upper()} + {self.ctv_margin_mm:g} mm (CTV) + "
+                f"to {_target(self.target)} + {self.ctv_margin_mm:g} mm (CTV) + "
                 f"{self.ptv_margin_mm:g} mm (PTV)"
             )
         if self.beams:

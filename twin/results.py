@@ -134,6 +134,16 @@ SCHEMA: Mapping[str, Entry] = {
         field=True,
     ),
     "dose": Entry(("scenario", "node"), "Gy", "total physical dose (geometric)", field=True),
+    # tumour control, where the model does not grow
+    "tumour_control": Entry(
+        ("scenario", "case"), "1", "probability of tumour control of one patient (Poisson)"
+    ),
+    "tumour_control_population": Entry(
+        ("scenario", "case"), "1", "the same averaged over patients whose alpha varies"
+    ),
+    "tumour_control_draws": Entry(
+        ("scenario", "case", "draw"), "1", "tumour_control_population under draws of the unknown"
+    ),
     # response
     "nadir_volume_soft": Entry(
         _BY_THRESHOLD,

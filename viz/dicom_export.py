@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.comparison import threshold_label
 from twin.dicom.export_content import ExportedStructure
 from twin.errors import InvalidInput
 from twin.images import Image
@@ -60,7 +59,7 @@ def predicted_structures(
     for number, (name, level) in enumerate(levels.items()):
         if thresholds is not None and name not in thresholds:
             continue
-        title = f"{threshold_label(name)} tumour day {kept_day:g}"
+        title = f"{subject.site.threshold(name)} tumour day {kept_day:g}"
         image = density_share(mesh, density, level)
         if image is not None:
             colour = _COLOURS[number % len(_COLOURS)]

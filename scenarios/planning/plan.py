@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -20,8 +21,10 @@ from scenarios.planning.schedule import (
 from scenarios.planning.warnings import PlanWarning, warnings_of
 from scenarios.recovery import recovery_sentence
 from scenarios.redrawn import has_replans
+from scenarios.tumour_control import ControlProbability, control_of, regrown_bed
 from solvers.drug_effects import doses_of_patient
 from solvers.hypoxia import hypoxia_sentence
+from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
 from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import structure_mask
@@ -76,6 +79,7 @@ class ArmPlan:
     """One scenario, with dates, doses and volumes.
 
     `sentences` has one entry a course of the regimen, `FractionPlan.course` is an index of it.
+    `control` is there where the model does not grow, by the patient's own parameters.
     `compared_with` and `doses_as_in` are numbers of arms from 1, the latter the first arm whose
     radiotherapy is the same. `replanned` where a target is redrawn in the run, so that no organ
     dose is known.
@@ -96,6 +100,7 @@ class ArmPlan:
     doses_as_in: int | None
     warnings: tuple[PlanWarning, ...]
     replanned: bool = False
+    control: ControlProbability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,11 @@ class GroupedWarning:
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """All of a study that is said before it runs."""
+    """All of a study that is said before it runs.
+
+    `regrown_bed` is the BED [Gy] that repopulation takes back over an overall time [day], where
+    the model has a kick-off time instead of growth.
+    """
 
     study: str
     days: float
@@ -117,6 +126,7 @@ class StudyPlan:
     body_surface_m2: float
     gfr_ml_min: float | None
     alpha_beta_gy: float
+    regrown_bed: Callable[[float], float] | None
     past: PastPlan
     arms: tuple[ArmPlan, ...]
     cases: tuple[tuple[str, str], ...]
@@ -153,7 +163,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
     """
     # The fields of an Anatomy are all that is asked of the twin in this package.
     twin = cast("Twin", patient)
-    rules = load_limits() if limits is None else limits
+    rules = (load_limits() if limits is None else limits).at(twin.parameters.site)
     study.check(twin)
     past = _past(twin)
     numbers = {scenario.name: i + 1 for i, scenario in enumerate(study.scenarios)}
@@ -179,6 +189,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             targets=targets,
             organs=organs,
             doses_as_in=same,
+            control=None if twin.model.grows else control_of(twin, scenario.regimen),
         )
         arms.append(replace(arm, warnings=tuple(warnings_of(arm, past, rules))))
     return StudyPlan(
@@ -189,6 +200,9 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         body_surface_m2=twin.body_surface_m2,
         gfr_ml_min=twin.gfr_ml_min,
         alpha_beta_gy=twin.parameters.value("alpha_beta"),
+        regrown_bed=functools.partial(regrown_bed, twin.parameters)
+        if not twin.model.grows and REPOPULATION[0] in twin.parameters
+        else None,
         past=past,
         arms=tuple(arms),
         cases=tuple(

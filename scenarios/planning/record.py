@@ -73,6 +73,7 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
         "organs": [_organ(organ) for organ in arm.organs],
         "organs_as_in": arm.doses_as_in,
         "organs_known_after_the_run_only": arm.replanned,
+        **({} if arm.control is None else {"tumour_control": arm.control.record()}),
     }
     return {name: _plain(value) for name, value in fields.items()}
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scenarios.complications import BOTH_SOURCES, WITHOUT_PLAN, percent
+from scenarios.organs import BRAIN_MINUS_TARGET
 from scenarios.planning.schedule import DrugPlan, FractionPlan, Gap, date_text
 from scenarios.redrawn import UNKNOWN_BEFORE
+from scenarios.tumour_control import RULE as CONTROL_RULE
+from scenarios.tumour_control import control_sentence
 from twin.beams import CAVEAT as BEAMS_CAVEAT
 
 if TYPE_CHECKING:
@@ -122,7 +125,11 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
                 if plan.past.fractions
                 else "."
             )
-            + " brain_minus_target is the brain without the gross tumour of day 0."
+            + (
+                " brain_minus_target is the brain without the gross tumour of day 0."
+                if any(organ.name == BRAIN_MINUS_TARGET for organ in organs)
+                else ""
+            )
         )
     if plan.hypoxia and any(arm.fractions for arm in plan.arms):
         yield plan.hypoxia
@@ -133,6 +140,8 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
             "A course before day 0 without a planned dose is taken as the geometric one about its "
             "target as outlined on day 0."
         )
+    if any(arm.control is not None and arm.control.known for arm in plan.arms):
+        yield CONTROL_RULE
     if any(organ.complication.known for organ in organs):
         yield BOTH_SOURCES
     for reason in WITHOUT_PLAN:
@@ -179,6 +188,8 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
         yield from _wrapped(UNKNOWN_BEFORE, 5)
     if arm.organs and arm.doses_as_in is None:
         yield from _organ_lines(arm.organs)
+    if arm.control is not None and arm.fractions:
+        yield from _wrapped(control_sentence(arm.control), 5)
     if arm.first is not None and arm.last is not None and len(arm.sentences) > 1:
         days = (arm.last - arm.first).days + 1
         yield from _wrapped(
@@ -222,6 +233,13 @@ def _course_lines(course: FractionPlan, target: TargetPlan, plan: StudyPlan) -> 
         text += (
             f"; boost, {_plain(target.boost.dose_per_fraction_gy, 3)} Gy a fraction: BED "
             f"{_plain(target.boost.bed_gy)} Gy, EQD2 {_plain(target.boost.eqd2_gy)} Gy"
+        )
+    elapsed = course.end_day - course.begin_day
+    if plan.regrown_bed is not None and (lost := plan.regrown_bed(elapsed)) > 0.0:
+        share = 1.0 - lost / course.bed_gy
+        text += (
+            f"; less what grows back from the kick-off on, {_plain(lost)} Gy: BED "
+            f"{_plain(course.bed_gy - lost)} Gy, EQD2 {_plain(course.eqd2_gy * share)} Gy"
         )
     yield from _wrapped(text + ".", 5)
     level = target.coverage_level * target.prescription_gy
@@ -291,11 +309,14 @@ def _organ_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
         f"{'D0.03cc':>8}   {'α/β':>4}   limits (EQD2)"
     )
     for organ, name in zip(organs, names, strict=True):
-        yield (
+        line = (
             f"     {name:<{width}}  {organ.mean_gy:>6.1f} {organ.d003cc_gy:>8.1f}   "
             f"{organ.eqd2_mean_gy:>9.1f} {organ.eqd2_d003cc_gy:>8.1f}   "
-            f"{_plain(organ.alpha_beta_gy):>4}   {_limits(organ)}"
-        ).rstrip()
+            f"{_plain(organ.alpha_beta_gy):>4}   "
+        )
+        limits = textwrap.wrap(_limits(organ), max(24, WIDTH - len(line))) or [""]
+        yield (line + limits[0]).rstrip()
+        yield from (" " * len(line) + rest for rest in limits[1:])
     yield from _recovery_lines(organs)
     yield from _complication_lines(organs)
 

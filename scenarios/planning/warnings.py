@@ -157,24 +157,27 @@ def _doses(arm: ArmPlan, limits: Limits) -> Iterator[PlanWarning]:
     )
     text = f"The target gets {_plain(total)} Gy in all"
     least, most = rules.least_total_dose, rules.most_total_dose
-    if total < least.value * (1.0 - 1e-9):
+    if least is not None and total < least.value * (1.0 - 1e-9):
         rule = "radiotherapy.least_total_dose"
         yield _warning(rule, least, total, f"{text}, below {_amount(least)}")
-    if total > most.value * (1.0 + 1e-9):
+    if most is not None and total > most.value * (1.0 + 1e-9):
         rule = "radiotherapy.most_total_dose"
         yield _warning(rule, most, total, f"{text}, above {_amount(most)}")
     for target, course in courses:
         share, each = target.brain_share, course.doses_gy[-1]
-        if share >= rules.whole_brain_share.value and each > rules.whole_brain_fraction.value * (
-            1.0 + 1e-9
+        whole, largest = rules.whole_brain_share, rules.whole_brain_fraction
+        if (
+            whole is not None
+            and largest is not None
+            and share >= whole.value
+            and each > (largest.value * (1.0 + 1e-9))
         ):
             yield _warning(
                 "radiotherapy.whole_brain_fraction",
-                rules.whole_brain_fraction,
+                largest,
                 each,
                 f"A fraction gives {_plain(each)} Gy to a {target.covered} that holds "
-                f"{100 * share:.0f} % of the brain, more than "
-                f"{_amount(rules.whole_brain_fraction)}",
+                f"{100 * share:.0f} % of the brain, more than {_amount(largest)}",
             )
         wanted = rules.coverage
         if target.coverage < wanted.value:

@@ -98,6 +98,10 @@ class DifferentiableRun:
             raise InvalidInput(
                 "Gradients do not go through mass effect yet; set mass_effect = false in [model]."
             )
+        if not twin.model.grows:
+            raise InvalidInput(
+                "Gradients are of a model with growth; set growth to a law of growth in [model]."
+            )
         self.twin, self.regimen = twin, regimen
         self.model = compose(twin.model) if model is None else model
         self.prepared = prepare(twin)
