@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from solvers.mesh_error import edge_near_tumour
 from twin.drugs import with_drug_parameters
+from twin.markers import marker_sentences, unknown_markers
 
 if TYPE_CHECKING:
     from scenarios.study import Case, Study
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from twin.parameters import ParameterSet
     from twin.patient import Twin
 
-__all__ = ["changes_text", "describe", "warnings", "warnings_of_arms"]
+__all__ = ["changes_text", "describe", "unknown_markers_of", "warnings", "warnings_of_arms"]
 
 
 def warnings(study: Study, twin: Twin) -> list[str]:
@@ -52,6 +53,12 @@ def warnings_of_arms(study: Study, calendar: Calendar) -> list[str]:
                 f"{study.days:g} days and are not simulated."
             )
     return found
+
+
+def unknown_markers_of(study: Study, parameters: ParameterSet) -> tuple[str, ...]:
+    """What the drugs of a study depend on that no marker of the patient says, in sentences."""
+    drugs = {name for scenario in study.scenarios for name in scenario.regimen.drug_names}
+    return unknown_markers(parameters, [name for name in parameters if name.split("_")[0] in drugs])
 
 
 def _front_warning(study: Study, twin: Twin) -> list[str]:
@@ -103,6 +110,8 @@ def describe(study: Study, twin: Twin) -> str:
         "Doses are physical Gray as prescribed; arms of different fractionation are compared "
         "by EQD2 alone.",
     ]
+    lines += marker_sentences(twin.parameters)
+    lines += unknown_markers_of(study, twin.parameters)
     lines += [f"Warning: {sentence}" for sentence in warnings(study, twin)]
     return "\n".join(lines)
 

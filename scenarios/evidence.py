@@ -8,18 +8,21 @@ rests on C or D is not ranked against one that rests on A and B alone.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scenarios.tumour_control import CONTROL_PARAMETERS
 from solvers.models import compose
 from twin.drugs import with_numbers_of
+from twin.markers import marker_sentences, unknown_markers
+from twin.parameters import ParameterSet
 
 if TYPE_CHECKING:
     from scenarios.study import Scenario
     from twin.patient import Twin
 
-__all__ = ["comparable", "evidence_of", "evidence_sentences", "worst"]
+__all__ = ["comparable", "evidence_of", "evidence_sentences", "marker_notes", "worst"]
 
 _ALWAYS = (
     "diffusivity_white", "diffusivity_grey", "threshold_t1gd", "threshold_flair",
@@ -115,6 +118,21 @@ def evidence_sentences(evidence: Mapping[str, Mapping[str, str]]) -> list[str]:
         what = _phrase(grade) if grade == "C" else f"that are {_phrase(grade)}"
         lines.append(f"Evidence: {which}{also} on values {what}: {_list(own)}.")
     return lines
+
+
+def marker_notes(attributes: Mapping[str, str]) -> list[str]:
+    """What markers made of the parameters of results, and what depends on those not stated.
+
+    Parameters
+    ----------
+    attributes : mapping of str to str
+        Those of the results; "parameters" and "evidence" are read.
+    """
+    if "parameters" not in attributes:
+        return []
+    parameters = ParameterSet.from_dict(json.loads(attributes["parameters"]), where="results")
+    used = {name for arm in json.loads(attributes.get("evidence", "{}")).values() for name in arm}
+    return [*marker_sentences(parameters), *unknown_markers(parameters, used)]
 
 
 def _phrase(grade: str) -> str:

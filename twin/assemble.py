@@ -73,7 +73,7 @@ def assemble(
 def read_written(path: Path) -> tuple[PatientFile, ParameterSet, Regimen]:
     """What a ``patient.toml`` says, its parameters, and the treatment given before day 0."""
     content = read_patient_file(path)
-    parameters = content.parameters.resolve(where=path.name)
+    parameters = content.resolved_parameters(where=path.name)
     try:
         delivered = content.history.regimen(content.calendar)
     except InvalidInput as error:

@@ -18,6 +18,7 @@ from twin.calendar import Calendar
 from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.grid import Grid
+from twin.markers import marker_sentences
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -342,6 +343,7 @@ class Twin:
             f"(for the numerical error: {len(self.coarse_mesh.points)} and "
             f"{len(self.coarsest_mesh.points)} nodes).",
         ]
+        lines += marker_sentences(self.parameters)
         if self.model != ModelChoice():
             lines.append(f"Model: {self.model.describe()}.")
         if self.tissue_probabilities is not None:

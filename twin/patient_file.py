@@ -13,6 +13,7 @@ from twin.courses import Course, Drug, Radiotherapy, Resection, Temozolomide
 from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.label_conventions import convention, convention_names
+from twin.markers import with_markers
 from twin.parameters import ParameterSet, load_parameter_set
 from twin.patient import MESH_LABELS
 from twin.patient_tables import (
@@ -110,7 +111,7 @@ def _changes(written: Any, unit: str, where: str) -> dict[str, Any]:
     fields = dict(written) if isinstance(written, dict) else {"value": written}
     if "value" not in fields:
         raise InvalidInput(f'{where} has no value; write {{ value = "...", source = "..." }}.')
-    known = ("value", "basis", "source", "evidence", "note")
+    known = ("value", "basis", "source", "evidence", "note", "fitted_to")
     for key in fields:
         if key not in known:
             raise InvalidInput(f"{where} has an unknown key {key!r}; there are {', '.join(known)}.")
@@ -309,6 +310,9 @@ class PatientFile(FileModel):
     visit: tuple[VisitTable, ...] = Field(min_length=1, max_length=100)
     structures: StructuresTable | None = None
     parameters: ParametersTable
+    markers: dict[str, str | int] = Field(
+        default={}, description='from the laboratory: mgmt = "methylated", idh, grade'
+    )
     model: ModelTable = ModelTable()
     mesh: MeshTable = MeshTable()
     history: HistoryTable = HistoryTable()
@@ -341,6 +345,15 @@ class PatientFile(FileModel):
                 'tensor = { file = ..., order = ..., frame = ... } to it, or write "tissue".'
             )
         return self
+
+    def resolved_parameters(self, *, where: str) -> ParameterSet:
+        """The parameter set with this patient's own values, and as their markers make the rest."""
+        base = self.parameters.resolve(where=where)
+        stated = {name: str(value) for name, value in self.markers.items()}
+        try:
+            return with_markers(base, stated, own=self.parameters.model_extra or {})
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}: markers: {error}") from None
 
     @property
     def reference(self) -> VisitTable:

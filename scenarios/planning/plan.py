@@ -23,6 +23,7 @@ from scenarios.tumour_control import ControlProbability, control_of, regrown_bed
 from solvers.drug_effects import doses_of_patient
 from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
+from twin.markers import marker_sentences
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class StudyPlan:
     gfr_ml_min: float | None
     alpha_beta_gy: float
     regrown_bed: Callable[[float], float] | None
+    markers: tuple[str, ...]
+    unknown_markers: tuple[str, ...]
     past: PastPlan
     arms: tuple[ArmPlan, ...]
     cases: tuple[tuple[str, str], ...]
@@ -189,6 +192,8 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         regrown_bed=functools.partial(regrown_bed, twin.parameters)
         if not twin.model.grows and REPOPULATION[0] in twin.parameters
         else None,
+        markers=marker_sentences(twin.parameters),
+        unknown_markers=description.unknown_markers_of(study, twin.parameters),
         past=past,
         arms=tuple(arms),
         cases=tuple(
