@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from scenarios.description import unpaired_sentences
 from twin.courses import Course, Resection, Temozolomide
 from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
@@ -119,7 +120,10 @@ def apply_changes(
         entry = parameters[key]
         own = parameters.site.parameter(key)
         sentences.append(f"{own}: {value:g} instead of {entry.value:g} {entry.unit}.")
-    return regimen, parameters.replace(**values), sentences
+    changed = parameters.replace(**values)
+    if values:
+        sentences += unpaired_sentences(changed, irradiated=bool(regimen.radiotherapy))
+    return regimen, changed, sentences
 
 
 def _split(change: str) -> tuple[str, str]:

@@ -83,7 +83,8 @@ class MarkerFile(FileModel):
     @property
     def values(self) -> tuple[str, ...]:
         """Every value that a patient may state, in the order of the file."""
-        return tuple(dict.fromkeys(one.value for one in (*self.effect, *self.refused)))
+        stated = [one.value for one in self.effect] + [one.value for one in self.refused]
+        return tuple(dict.fromkeys(stated))
 
 
 def marker_names() -> tuple[str, ...]:

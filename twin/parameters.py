@@ -169,13 +169,6 @@ class ParameterSet(Mapping[str, Parameter]):
         for key, entry in entries.items():
             if key != entry.name:
                 raise InvalidInput(f"Parameter {entry.name!r} is filed under {key!r}.")
-            if entry.joint is not None:
-                partner = entries.get(entry.joint.with_parameter)
-                if partner is None or not isinstance(partner.prior, LogNormal):
-                    raise InvalidInput(
-                        f"Parameter {key!r} is coupled to {entry.joint.with_parameter!r}, which "
-                        "must be in the same set and have a log-normal prior."
-                    )
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_entries", MappingProxyType(dict(entries)))
 

@@ -200,11 +200,19 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             (case.name, description.changes_text(case, twin.parameters).replace("_", " "))
             for case in study.cases
         ),
-        warnings=tuple(_grouped(arms, description.warnings_of_arms(study, twin.calendar))),
+        warnings=tuple(_grouped(arms, _of_study(study, twin))),
         unchecked=tuple(
             sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
         ),
     )
+
+
+def _of_study(study: Study, twin: Twin) -> list[str]:
+    """Warnings that are about the study, not about one treatment."""
+    return [
+        *description.warnings_of_arms(study, twin.calendar),
+        *description.unpaired_warnings(study, twin.parameters),
+    ]
 
 
 def _past(twin: Twin) -> PastPlan:
