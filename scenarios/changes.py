@@ -12,6 +12,7 @@ from twin.courses import Course, Resection, Temozolomide
 from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
+from twin.repopulation import against_kickoff
 from twin.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -153,6 +154,9 @@ def _value(name: str, text: str, unit: str | None) -> Any:
 
 
 def _unknown(name: str, parameters: ParameterSet) -> InvalidInput:
+    reason = against_kickoff(name, parameters)
+    if reason:
+        return InvalidInput(f"{name!r} cannot be changed.{reason}")
     known = [*_FIELDS, *(f"parameters.{parameters.site.parameter(key)}" for key in parameters)]
     known += [f"{kind}.{key}" for kind, fields in _FIELDS.items() for key in fields]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -13,6 +13,7 @@ from typing import Any
 from twin.errors import InvalidInput
 from twin.examples import data_folder
 from twin.priors import Joint, LogNormal, Normal, prior_of
+from twin.repopulation import against_kickoff
 from twin.site import Site, site_of
 from twin.units import parse_unit
 
@@ -276,6 +277,9 @@ class ParameterSet(Mapping[str, Parameter]):
 
 
 def _unknown(name: object, known: list[str]) -> InvalidInput:
+    reason = against_kickoff(str(name), known)
+    if reason:
+        return InvalidInput(f"There is no parameter {name!r}.{reason}")
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
         return InvalidInput(f"There is no parameter {name!r}; did you mean {near[0]!r}?")
