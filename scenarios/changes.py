@@ -57,7 +57,7 @@ radiotherapy.start=35 day            also margin, planning_margin, target,
                                      boost_target, boost_total_dose
 temozolomide.cycles=3                also concurrent, first_cycle, later_cycles
 resection.day=7 day                  also structure
-lomustine.start=35 day               a drug by its schedule; also schedule, amount, break
+lomustine.start=35 day               a drug by its schedule; also schedule, amount, break, delivery
 lomustine=off; on, with a schedule
 radiotherapy=off, temozolomide=off, temozolomide=on, resection=off
 parameters.alpha=0.05 1/Gy           any parameter of the patient, with its unit"""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
+from twin.drug_delivery import Delivery
 from twin.errors import InvalidInput
 from twin.toml_file import FileModel
 from twin.units import parse_quantity
@@ -157,6 +158,11 @@ class DrugTable(StudyTable):
     break_after_radiotherapy: WholeDays = quantity(
         "time from the last fraction to the first cycle, where there is no start", "28 day"
     )
+    delivery: Delivery = Field(
+        default="uniform",
+        description="everywhere alike, held back by the barrier outside of enhancing tumour, or "
+        "by the patient's perfusion image",
+    )
 
     def course(self) -> Drug:
         """The course, checked."""
@@ -165,6 +171,7 @@ class DrugTable(StudyTable):
             schedule=self.schedule,
             start_day=self.start,
             break_days=self.break_after_radiotherapy,
+            delivery=self.delivery,
         )
 
 

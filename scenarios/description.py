@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from solvers.mesh_error import edge_near_tumour
+from twin.drug_delivery import delivery_remarks
 from twin.drugs import with_drug_parameters
 from twin.markers import marker_sentences, unknown_markers
 from twin.parameter_draws import unpaired
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "changes_text",
     "describe",
-    "unknown_markers_of",
+    "drug_remarks",
     "unpaired_sentences",
     "unpaired_warnings",
     "warnings",
@@ -99,10 +100,15 @@ def unpaired_sentences(parameters: ParameterSet, *, irradiated: bool) -> list[st
     ]
 
 
-def unknown_markers_of(study: Study, parameters: ParameterSet) -> tuple[str, ...]:
-    """What the drugs of a study depend on that no marker of the patient says, in sentences."""
-    drugs = {name for scenario in study.scenarios for name in scenario.regimen.drug_names}
-    return unknown_markers(parameters, [name for name in parameters if name.split("_")[0] in drugs])
+def drug_remarks(study: Study, parameters: ParameterSet) -> tuple[str, ...]:
+    """What a reader should know of the drugs of a study: markers not stated, delivery."""
+    regimens = [scenario.regimen for scenario in study.scenarios]
+    drugs = {name for regimen in regimens for name in regimen.drug_names}
+    used = [name for name in parameters if name.split("_")[0] in drugs]
+    delivered = [said for regimen in regimens for said in delivery_remarks(regimen)]
+    if not parameters.site.is_brain:
+        delivered = []
+    return (*unknown_markers(parameters, used), *dict.fromkeys(delivered))
 
 
 def _front_warning(study: Study, twin: Twin) -> list[str]:
@@ -155,7 +161,7 @@ def describe(study: Study, twin: Twin) -> str:
         "by EQD2 alone.",
     ]
     lines += marker_sentences(twin.parameters)
-    lines += unknown_markers_of(study, twin.parameters)
+    lines += drug_remarks(study, twin.parameters)
     lines += [f"Warning: {sentence}" for sentence in warnings(study, twin)]
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ DRUG_FIELDS: dict[str, tuple[str, str | None]] = {
     "amount": ("amount", None),
     "start": ("start_day", "day"),
     "break": ("break_days", "day"),
+    "delivery": ("delivery", None),
 }
 _WORDS = {"schedule": "schedule", "start_day": "start [day]", "break_days": "break [day]"}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scenarios.tumour_control import CONTROL_PARAMETERS
 from solvers.models import compose
+from twin.drug_delivery import BARRIER_QUANTITY, deliveries_of
 from twin.drugs import with_numbers_of
 from twin.markers import marker_sentences, unknown_markers
 from twin.parameters import ParameterSet
@@ -50,12 +51,17 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
         days = [one.day for one in scenario.regimen.schedule(twin.calendar).fractions]
         if any(later - day < 0.75 for day, later in itertools.pairwise(days)):
             names.append("repair_half_life")
-    drugs = scenario.regimen.drug_names
+    drugs, deliveries = scenario.regimen.drug_names, deliveries_of(scenario.regimen)
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]
-    absent = () if "grey_matter" in known.site.tissues else ("diffusivity_grey",)
+    absent = {f"{drug}_{BARRIER_QUANTITY}" for drug in drugs if deliveries.get(drug) != "barrier"}
+    if "grey_matter" not in known.site.tissues:
+        absent.add("diffusivity_grey")
     used = [name for name in names if name in known and name not in absent]
-    return {known.site.parameter(name): known[name].evidence for name in used}
+    found = {known.site.parameter(name): known[name].evidence for name in used}
+    if "perfusion" in deliveries.values():
+        found["delivery_by_perfusion"] = "D"
+    return found
 
 
 def worst(grades: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from solvers.drug_effects import doses_of_patient
 from solvers.radiosensitivity import check_basis
 from twin.dose import check_dose
 from twin.double_counting import refuse_double_counting
+from twin.drug_delivery import check_deliveries
 from twin.drugs import load_drug, with_drug_parameters
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
@@ -246,6 +247,7 @@ class Study:
             try:
                 doses_of_patient(schedule.drug_doses, twin)
                 refuse_double_counting(map(load_drug, scenario.regimen.drug_names), twin.parameters)
+                check_deliveries(scenario.regimen, twin)
                 for course in scenario.regimen.radiotherapy:
                     check_dose(twin, course)
                 for operation in scenario.regimen.resections:

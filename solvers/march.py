@@ -163,6 +163,8 @@ class March:
         self.step_day = stepping.longest(twin.parameters)
         values = model.values_of(twin.parameters)
         self.treatment = Treatment(prepared, regimen, twin.parameters)
+        if share is not ALONE:
+            self.treatment.require_even_delivery("A run on several ranks")
         self.sensitivities = model.sensitivities(values)
         self.day = 0.0 if start is None else start.day
         self.removed: tuple[str, ...] = () if start is None else start.removed

@@ -48,6 +48,8 @@ class Anatomy:
         Where the dose of every course goes instead of its place.
     model : ModelChoice
         The growth model.
+    perfusion : ndarray of float32 or None, shape of the grid
+        Over its reference, [1], for drugs that are delivered by it.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Anatomy:
     gfr_ml_min: float | None = None
     setup: SetupError | None = None
     model: ModelChoice = field(default_factory=ModelChoice)
+    perfusion: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)
@@ -105,6 +108,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             doses=built.doses,
             gfr_ml_min=built.gfr_ml_min,
             model=built.model,
+            perfusion=built.perfusion,
         )
     file = place / "patient.toml" if place.is_dir() else place
     content, parameters, delivered = read_written(file)
@@ -121,4 +125,5 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         doses=doses_of(content, voxels, file),
         gfr_ml_min=content.patient.gfr,
         model=content.model.choice,
+        perfusion=voxels.perfusion,
     )

@@ -67,6 +67,7 @@ def assemble(
         evidence=voxels.evidence,
         doses=doses_of(content, voxels, path),
         gfr_ml_min=content.patient.gfr,
+        perfusion=voxels.perfusion,
     )
 
 

@@ -40,6 +40,7 @@ _UNITS: dict[str, tuple[str, ...]] = {
     "bioavailability": ("1",),
     "infusion_time": ("h",),
     "tumour_to_plasma": ("1",),
+    "brain_to_plasma": ("1",),
     "kill": ("L/(mg h)",),
     "largest_kill_rate": ("1/day",),
     "half_concentration": ("mg/L",),
@@ -245,6 +246,7 @@ def _check_quantities(file: _DrugFile, parameters: ParameterSet, name: str, wher
     spare = ["infusion_time"] if file.route == "infusion" else []
     if file.route == "oral" and file.kinetics == "one compartment":
         spare = ["absorption", "bioavailability"]
+    spare.append("brain_to_plasma")
     if file.route == "oral" and file.kinetics == "two compartments":
         raise InvalidInput(
             f"{where}: an oral drug has one compartment here; write kinetics = "

@@ -130,6 +130,8 @@ class Twin:
         Of treatment plans, for courses of radiotherapy that name one.
     setup : SetupError or None
         Where the dose of every course goes instead of its place.
+    perfusion : ndarray of float32 or None, shape of the grid
+        Over its reference, [1], for drugs that are delivered by it.
 
     Raises
     ------
@@ -158,10 +160,16 @@ class Twin:
     doses: Mapping[str, PlannedDose] = field(default_factory=dict)
     setup: SetupError | None = None
     gfr_ml_min: float | None = None
+    perfusion: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
         image = None if self.image is None else np.ascontiguousarray(self.image, np.float32)
+        if self.perfusion is not None:
+            flow = np.ascontiguousarray(self.perfusion, np.float32)
+            self._check_shape(flow.shape, "perfusion image")
+            flow.setflags(write=False)
+            object.__setattr__(self, "perfusion", flow)
         for array, what in ((tissues, "tissues"), (image, "image")):
             if array is not None:
                 self._check_shape(array.shape, what)
@@ -307,6 +315,8 @@ class Twin:
             digest.update(f"dose {name}".encode() + dose.digest())
         if self.gfr_ml_min is not None:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
+        if self.perfusion is not None:
+            digest.update(b"perfusion" + _digest(self.perfusion))
         if self.setup is not None:
             digest.update(json.dumps(self.setup.as_dict()).encode())
         return digest.hexdigest()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.drug_delivery import relative_perfusion
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.image_files import IMAGE_ENDINGS, read_image, read_labels
 from twin.images import Image, box_about, on_voxels_of, same_grid
@@ -30,7 +31,7 @@ Mask = NDArray[np.bool_]
 
 _CROP_MARGIN = 4  # voxels kept around the head
 #: Images that are resampled linearly; the others are labels.
-_SMOOTH = ("t1", "part_", "density_")
+_SMOOTH = ("t1", "part_", "density_", "perfusion")
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
 
@@ -47,6 +48,7 @@ class PatientVoxels:
     probabilities: Mapping[str, NDArray[np.float32]] | None
     tensor: NDArray[np.float32] | None
     evidence: StartEvidence | None
+    perfusion: NDArray[np.float32] | None = None
 
 
 def read_voxels(
@@ -110,7 +112,21 @@ def read_voxels(
         evidence=start_evidence(
             agreed, cut, visit, parameters, tissue_map, tumour, spacing_mm, where=where
         ),
+        perfusion=_perfusion(cut, visit, tumour, where),
     )
+
+
+def _perfusion(
+    cut: Mapping[str, NDArray[Any]], visit: VisitTable, tumour: Mapping[str, Mask], where: str
+) -> NDArray[np.float32] | None:
+    table = visit.perfusion
+    if table is None:
+        return None
+    caps = {"normal": table.normal, "lowest": table.lowest, "highest": table.highest}
+    try:
+        return relative_perfusion(cut["perfusion"], tumour, **caps)  # type: ignore[arg-type]
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
 
 
 def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> dict[str, Image]:
@@ -136,6 +152,8 @@ def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> di
         for name, image in visit.density:
             if image is not None:
                 files[f"density_{name}"] = (image.file, f"{name.upper()} image")
+    if visit.perfusion is not None:
+        files["perfusion"] = (visit.perfusion.file, "perfusion image")
     if visit.tissue_probabilities is not None:
         for name, file in visit.tissue_probabilities:
             files[f"part_{name}"] = (file, f"probability of {name}")

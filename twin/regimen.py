@@ -171,6 +171,8 @@ class Regimen:
         for entry in entries:
             if entry.get("every_days") == 1:  # as before there was a choice, also in hashes
                 del entry["every_days"]
+            if entry.get("delivery") == "uniform":
+                del entry["delivery"]
         return entries
 
     @classmethod

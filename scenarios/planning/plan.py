@@ -117,7 +117,7 @@ class StudyPlan:
     alpha_beta_gy: float
     regrown_bed: Callable[[float], float] | None
     markers: tuple[str, ...]
-    unknown_markers: tuple[str, ...]
+    drug_remarks: tuple[str, ...]
     past: PastPlan
     arms: tuple[ArmPlan, ...]
     cases: tuple[tuple[str, str], ...]
@@ -193,7 +193,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         if not twin.model.grows and REPOPULATION[0] in twin.parameters
         else None,
         markers=marker_sentences(twin.parameters),
-        unknown_markers=description.unknown_markers_of(study, twin.parameters),
+        drug_remarks=description.drug_remarks(study, twin.parameters),
         past=past,
         arms=tuple(arms),
         cases=tuple(

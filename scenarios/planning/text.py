@@ -140,7 +140,7 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
         yield "Organs with * are simple shapes, not this patient's outlines."
     if any(course.most_a_day > 1 for arm in plan.arms for course in arm.fractions):
         yield "BED and EQD2 of a prescription leave out incomplete repair between fractions."
-    yield from plan.unknown_markers
+    yield from plan.drug_remarks
     for drug in plan.unchecked:
         yield f"No limits of {drug} are on file; its doses were not checked."
     yield (

@@ -108,6 +108,7 @@ class DifferentiableRun:
         self.treatment = Treatment(self.prepared, regimen, twin.parameters)
         self.treatment.require_linear_quadratic("The gradient", independent=True)
         self.treatment.require_temozolomide_alone("The gradient")
+        self.treatment.require_even_delivery("The gradient")
         wanted = checked_times(times, what="Output times")
         fields = checked_times(fields_at, what="Field times")
         for days in (wanted, fields):
