@@ -196,7 +196,7 @@ def _applied(base: ParameterSet, title: str, effect: _Effect, *, own: bool) -> P
         return base.with_entry(entry.name, markers=(*entry.markers, said))
     changed = _scaled(entry, effect)
     if changed.value == entry.value:
-        said = f"{start} {entry.value:g} {entry.unit} as in the set ({effect.source})"
+        said = f"{start} is left as it is ({effect.source})"
     else:
         said = (
             f"{start} {changed.value:g} instead of {entry.value:g} {entry.unit}, "
@@ -233,7 +233,7 @@ def marker_sentences(parameters: ParameterSet) -> tuple[str, ...]:
     >>> from twin.parameters import load_parameter_set
     >>> base = with_markers(load_parameter_set("glioblastoma"), {"idh": "wild type"})
     >>> print(*marker_sentences(base))
-    IDH wild type: proliferation rate 0.03 1/day as in the set (assumed: the set is of ...).
+    IDH wild type: proliferation rate is left as it is (assumed: the set is of tumours of IDH ...).
     """
     return tuple(f"{said}." for entry in parameters.values() for said in entry.markers)
 
