@@ -13,7 +13,7 @@ import numpy as np
 from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
 from scenarios.control_table import control_notes, control_row
-from scenarios.evidence import evidence_sentences
+from scenarios.evidence import evidence_sentences, marker_notes
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
 from scenarios.tumour_control import RULE as CONTROL_RULE
@@ -181,6 +181,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             *control_notes(results, chosen),
             SCANS_RULE if site.is_brain else "",
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
+            *marker_notes(results.attrs),
             str(results.attrs.get("organ_caveat", "")),
             *_complication_notes(results),
             ranking.RULE if grows else "",

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from twin.beams import ARRANGEMENTS
 from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
+from twin.drug_delivery import Delivery
 from twin.errors import InvalidInput
 from twin.replan import Replan, VisibleOn
 from twin.toml_file import FileModel
@@ -204,6 +205,11 @@ class DrugTable(StudyTable):
     break_after_radiotherapy: WholeDays = quantity(
         "time from the last fraction to the first cycle, where there is no start", "28 day"
     )
+    delivery: Delivery = Field(
+        default="uniform",
+        description="everywhere alike, held back by the barrier outside of enhancing tumour, or "
+        "by the patient's perfusion image",
+    )
 
     def course(self) -> Drug:
         """The course, checked."""
@@ -212,6 +218,7 @@ class DrugTable(StudyTable):
             schedule=self.schedule,
             start_day=self.start,
             break_days=self.break_after_radiotherapy,
+            delivery=self.delivery,
         )
 
 

@@ -6,7 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from solvers.mesh_error import edge_near_tumour
+from twin.drug_delivery import delivery_remarks
 from twin.drugs import with_drug_parameters
+from twin.markers import marker_sentences, unknown_markers
+from twin.parameter_draws import unpaired
 
 if TYPE_CHECKING:
     from scenarios.study import Case, Study
@@ -14,12 +17,24 @@ if TYPE_CHECKING:
     from twin.parameters import ParameterSet
     from twin.patient import Twin
 
-__all__ = ["changes_text", "describe", "warnings", "warnings_of_arms"]
+__all__ = [
+    "changes_text",
+    "describe",
+    "drug_remarks",
+    "unpaired_sentences",
+    "unpaired_warnings",
+    "warnings",
+    "warnings_of_arms",
+]
 
 
 def warnings(study: Study, twin: Twin) -> list[str]:
     """What a reader of the results should know beforehand, in plain sentences."""
-    return warnings_of_arms(study, twin.calendar) + _front_warning(study, twin)
+    return [
+        *warnings_of_arms(study, twin.calendar),
+        *unpaired_warnings(study, twin.parameters),
+        *_front_warning(study, twin),
+    ]
 
 
 def warnings_of_arms(study: Study, calendar: Calendar) -> list[str]:
@@ -52,6 +67,48 @@ def warnings_of_arms(study: Study, calendar: Calendar) -> list[str]:
                 f"{study.days:g} days and are not simulated."
             )
     return found
+
+
+def unpaired_warnings(study: Study, parameters: ParameterSet) -> list[str]:
+    """Cases in which a parameter moved without the one that its source couples to it."""
+    irradiated = any(scenario.regimen.radiotherapy for scenario in study.scenarios)
+    cases: dict[str, list[str]] = {}
+    for case in study.cases:
+        for said in unpaired_sentences(case.parameters(parameters), irradiated=irradiated):
+            cases.setdefault(said, []).append(case.name)
+    return [f"Case {' and '.join(map(repr, names))}: {said}" for said, names in cases.items()]
+
+
+def unpaired_sentences(parameters: ParameterSet, *, irradiated: bool) -> list[str]:
+    """What stays although what its source couples it to moved, with the value that goes with it.
+
+    Examples
+    --------
+    >>> from twin.parameters import load_parameter_set
+    >>> changed = load_parameter_set("glioblastoma").replace(proliferation_rate=0.06)
+    >>> print(*unpaired_sentences(changed, irradiated=True))
+    alpha stays 0.036 1/Gy with a proliferation rate of 0.06 1/day, but its source pairs 0.0578
+    with that; change both, or say so.
+    """
+    return [
+        f"{name.replace('_', ' ')} stays {parameters.value(name):g} {parameters[name].unit} with a "
+        f"{partner.replace('_', ' ')} of {parameters.value(partner):g} "
+        f"{parameters[partner].unit}, but its source pairs {paired:.3g} with that; change both, or "
+        "say so."
+        for name, (partner, paired) in unpaired(parameters).items()
+        if irradiated or name != "alpha"
+    ]
+
+
+def drug_remarks(study: Study, parameters: ParameterSet) -> tuple[str, ...]:
+    """What a reader should know of the drugs of a study: markers not stated, delivery."""
+    regimens = [scenario.regimen for scenario in study.scenarios]
+    drugs = {name for regimen in regimens for name in regimen.drug_names}
+    used = [name for name in parameters if name.split("_")[0] in drugs]
+    delivered = [said for regimen in regimens for said in delivery_remarks(regimen)]
+    if not parameters.site.is_brain:
+        delivered = []
+    return (*unknown_markers(parameters, used), *dict.fromkeys(delivered))
 
 
 def _front_warning(study: Study, twin: Twin) -> list[str]:
@@ -103,6 +160,8 @@ def describe(study: Study, twin: Twin) -> str:
         "Doses are physical Gray as prescribed; arms of different fractionation are compared "
         "by EQD2 alone.",
     ]
+    lines += marker_sentences(twin.parameters)
+    lines += drug_remarks(study, twin.parameters)
     lines += [f"Warning: {sentence}" for sentence in warnings(study, twin)]
     return "\n".join(lines)
 

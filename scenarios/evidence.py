@@ -8,19 +8,23 @@ rests on C or D is not ranked against one that rests on A and B alone.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scenarios.tumour_control import CONTROL_PARAMETERS
 from solvers.hypoxia import HYPOXIA_PARAMETERS
 from solvers.models import compose
+from twin.drug_delivery import BARRIER_QUANTITY, deliveries_of
 from twin.drugs import with_numbers_of
+from twin.markers import marker_sentences, unknown_markers
+from twin.parameters import ParameterSet
 
 if TYPE_CHECKING:
     from scenarios.study import Scenario
     from twin.patient import Twin
 
-__all__ = ["comparable", "evidence_of", "evidence_sentences", "worst"]
+__all__ = ["comparable", "evidence_of", "evidence_sentences", "marker_notes", "worst"]
 
 _ALWAYS = (
     "diffusivity_white", "diffusivity_grey", "threshold_t1gd", "threshold_flair",
@@ -50,12 +54,17 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
             names.append("repair_half_life")
         if twin.hypoxia is not None:
             names += HYPOXIA_PARAMETERS
-    drugs = scenario.regimen.drug_names
+    drugs, deliveries = scenario.regimen.drug_names, deliveries_of(scenario.regimen)
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]
-    absent = () if "grey_matter" in known.site.tissues else ("diffusivity_grey",)
+    absent = {f"{drug}_{BARRIER_QUANTITY}" for drug in drugs if deliveries.get(drug) != "barrier"}
+    if "grey_matter" not in known.site.tissues:
+        absent.add("diffusivity_grey")
     used = [name for name in names if name in known and name not in absent]
-    return {known.site.parameter(name): known[name].evidence for name in used}
+    found = {known.site.parameter(name): known[name].evidence for name in used}
+    if "perfusion" in deliveries.values():
+        found["delivery_by_perfusion"] = "D"
+    return found
 
 
 def worst(grades: Mapping[str, str]) -> str:
@@ -118,6 +127,21 @@ def evidence_sentences(evidence: Mapping[str, Mapping[str, str]]) -> list[str]:
         what = _phrase(grade) if grade == "C" else f"that are {_phrase(grade)}"
         lines.append(f"Evidence: {which}{also} on values {what}: {_list(own)}.")
     return lines
+
+
+def marker_notes(attributes: Mapping[str, str]) -> list[str]:
+    """What markers made of the parameters of results, and what depends on those not stated.
+
+    Parameters
+    ----------
+    attributes : mapping of str to str
+        Those of the results; "parameters" and "evidence" are read.
+    """
+    if "parameters" not in attributes:
+        return []
+    parameters = ParameterSet.from_dict(json.loads(attributes["parameters"]), where="results")
+    used = {name for arm in json.loads(attributes.get("evidence", "{}")).values() for name in arm}
+    return [*marker_sentences(parameters), *unknown_markers(parameters, used)]
 
 
 def _phrase(grade: str) -> str:

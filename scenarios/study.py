@@ -17,7 +17,9 @@ from scenarios.scans import ScanCalendar
 from solvers.drug_effects import doses_of_patient
 from solvers.radiosensitivity import check_basis
 from twin.dose import check_dose
-from twin.drugs import with_drug_parameters
+from twin.double_counting import refuse_double_counting
+from twin.drug_delivery import check_deliveries
+from twin.drugs import load_drug, with_drug_parameters
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
@@ -245,6 +247,8 @@ class Study:
                 schedule = scenario.regimen.schedule(twin.calendar)
                 scenario.regimen.check_overlap(twin.calendar)
                 doses_of_patient(schedule.drug_doses, twin)
+                refuse_double_counting(map(load_drug, scenario.regimen.drug_names), twin.parameters)
+                check_deliveries(scenario.regimen, twin)
                 for course in scenario.regimen.radiotherapy:
                     check_dose(twin, course)
                 for operation in scenario.regimen.resections:

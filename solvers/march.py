@@ -167,6 +167,7 @@ class March:
             self.treatment.require_even_oxygen("A model with hypoxic cells")
         if share is not ALONE:
             self.treatment.require_planned_targets("A run on several ranks")
+            self.treatment.require_even_delivery("A run on several ranks")
         if start is not None:
             self.treatment.redrawn.recall(start.memory, start.day)
         self.sensitivities = model.sensitivities(values)

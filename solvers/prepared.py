@@ -305,6 +305,29 @@ class Prepared:
         viable = [self.twin.structures[name].mask for name in ("enhancing", "flair")]
         return dose_factor(image, ratio, viable[0] | viable[1], parameters)
 
+    def enhancing_at_nodes(self) -> NDArray[np.float64]:
+        """Share of enhancing tumour and its necrosis on day 0, where the barrier is broken, [1].
+
+        Shape (node,).
+        """
+
+        def make() -> NDArray[np.float64]:
+            parts = self.twin.structures
+            broken = parts["enhancing"].mask | parts["necrosis"].mask
+            return np.clip(at_nodes(self.twin, broken.astype(np.float32)), 0.0, 1.0)
+
+        found: NDArray[np.float64] = self._remember("enhancing", make)
+        return found
+
+    def perfusion_at_nodes(self) -> NDArray[np.float64]:
+        """Perfusion over its reference, [1], shape (node,)."""
+
+        def make() -> NDArray[np.float64]:
+            return np.maximum(at_nodes(self.twin, self.twin.perfusion), 0.0)  # type: ignore[arg-type]
+
+        found: NDArray[np.float64] = self._remember("perfusion", make)
+        return found
+
     def planned(self, course: Radiotherapy) -> PlannedDose | None:
         """The treatment plan's dose that a course names, if the twin has it."""
         return None if course.dose is None else self.twin.doses.get(course.dose)
@@ -334,7 +357,7 @@ def _identity(twin: Twin) -> Hashable:
     )
     fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
     doses = tuple((name, id(dose)) for name, dose in sorted(twin.doses.items()))
-    images = id(twin.evidence), id(twin.hypoxia)
+    images = id(twin.evidence), id(twin.hypoxia), id(twin.perfusion)
     return id(twin.mesh), id(twin.tissues), masks, maps, fibres, images, doses
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.dose_response import log_surviving_fraction, proton_factors
+from solvers.drug_delivery import placed_effects
 from solvers.drug_effects import drug_effects, sensitisation
 from solvers.prepared import Prepared
 from solvers.radiosensitivity import check_basis
@@ -50,6 +51,7 @@ class Treatment:
         self._transition = parameters.value_or("transition_dose", np.inf)
         self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)
         self._gain = self._sensitised()
+        self._placed = placed_effects(self._drugs, regimen, parameters, prepared)
 
     def surviving(
         self, fraction: Fraction, sensitivities: Mapping[int, tuple[float, float]]
@@ -259,20 +261,48 @@ class Treatment:
             total = total + effect.mean_kill(times)
         return total
 
+    def require_even_delivery(self, what: str) -> None:
+        """Refuse drugs that do not reach all of the tumour alike, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            The regimen has one, by a barrier or a perfusion image.
+        """
+        if self._placed:
+            raise InvalidInput(
+                f"{what} knows no delivery of a drug by places, which {' and '.join(self._placed)} "
+                'has here; use the finite-element solver alone, or write delivery = "uniform".'
+            )
+
+    def _kill_by_places(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `mean_kill`, at every node, [1/day], shape (time - 1, node)."""
+        even = np.zeros(len(times) - 1)
+        for effect in self._drugs:
+            if effect.drug not in self._placed:
+                even = even + effect.mean_kill(times)
+        total = even[:, None]
+        for part in itertools.chain.from_iterable(self._placed.values()):
+            total = total + part.effect.mean_kill(times)[:, None] * part.share
+        return total
+
     def kills(self, begin: float, end: float) -> NDArray[np.float64]:
         """Mean kill rates of the drugs in equal parts of both halves of a step, [1/day].
 
         One part where there is hardly any drug, parts of at most `PULSE_DAY` where there is:
-        what a pulse kills dies at its time, from which its clearance counts. Shape (2, part).
+        what a pulse kills dies at its time, from which its clearance counts. Shape (2, part), or
+        (2, part, node) where a drug does not reach all of the tumour alike.
         """
         halves = np.array([begin, 0.5 * (begin + end), end])
         whole = self.mean_kill(halves)
         parts = int(np.ceil(0.5 * (end - begin) / PULSE_DAY))
-        if parts <= 1 or whole.max(initial=0.0) < NO_DRUG:
+        if whole.max(initial=0.0) < NO_DRUG or (parts <= 1 and not self._placed):
             return whole[:, None]
         borders = np.concatenate(
             [np.linspace(a, b, parts + 1)[:-1] for a, b in itertools.pairwise(halves)] + [[end]]
         )
+        if self._placed:
+            return self._kill_by_places(borders).reshape(2, parts, -1)
         return self.mean_kill(borders).reshape(2, parts)
 
     def total_dose(self) -> NDArray[np.float64]:

@@ -51,6 +51,8 @@ class Anatomy:
         By which the effect of radiation varies from place to place.
     model : ModelChoice
         The growth model.
+    perfusion : ndarray of float32 or None, shape of the grid
+        Over its reference, [1], for drugs that are delivered by it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Anatomy:
     setup: SetupError | None = None
     hypoxia: HypoxiaImage | None = None
     model: ModelChoice = field(default_factory=ModelChoice)
+    perfusion: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)
@@ -110,6 +113,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             gfr_ml_min=built.gfr_ml_min,
             hypoxia=built.hypoxia,
             model=built.model,
+            perfusion=built.perfusion,
         )
     file = place / "patient.toml" if place.is_dir() else place
     content, parameters, delivered = read_written(file)
@@ -127,4 +131,5 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         gfr_ml_min=content.patient.gfr,
         hypoxia=voxels.hypoxia,
         model=content.model.choice,
+        perfusion=voxels.perfusion,
     )

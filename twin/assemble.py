@@ -68,13 +68,14 @@ def assemble(
         hypoxia=voxels.hypoxia,
         doses=doses_of(content, voxels, path),
         gfr_ml_min=content.patient.gfr,
+        perfusion=voxels.perfusion,
     )
 
 
 def read_written(path: Path) -> tuple[PatientFile, ParameterSet, Regimen]:
     """What a ``patient.toml`` says, its parameters, and the treatment given before day 0."""
     content = read_patient_file(path)
-    parameters = content.parameters.resolve(where=path.name)
+    parameters = content.resolved_parameters(where=path.name)
     try:
         delivered = content.history.regimen(content.calendar)
     except InvalidInput as error:

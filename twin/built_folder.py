@@ -129,6 +129,8 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         arrays["tensor"] = twin.tensor
     if twin.hypoxia is not None:
         arrays["hypoxia"] = twin.hypoxia.ratio
+    if twin.perfusion is not None:
+        arrays["perfusion"] = twin.perfusion
     if twin.evidence is not None:
         arrays |= {f"start_{name}": values for name, values in twin.evidence.arrays.items()}
     for name, values in (twin.tissue_probabilities or {}).items():
@@ -241,6 +243,7 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         tissues = arrays["tissues"]
         image = arrays["image"] if "image" in arrays.files else None
         tensor = arrays["tensor"] if "tensor" in arrays.files else None
+        perfusion = arrays["perfusion"] if "perfusion" in arrays.files else None
         prefix = "probability_"
         maps = {
             name.removeprefix(prefix): arrays[name]
@@ -282,4 +285,5 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         doses=doses,
         gfr_ml_min=record.get("gfr_ml_min"),
         hypoxia=hypoxia,
+        perfusion=perfusion,
     )

@@ -19,6 +19,7 @@ from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.grid import Grid
 from twin.hypoxia import HypoxiaImage
+from twin.markers import marker_sentences
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -132,6 +133,8 @@ class Twin:
         Where the dose of every course goes instead of its place.
     hypoxia : HypoxiaImage or None
         By which the effect of radiation varies from place to place; not with hypoxic cells.
+    perfusion : ndarray of float32 or None, shape of the grid
+        Over its reference, [1], for drugs that are delivered by it.
 
     Raises
     ------
@@ -161,10 +164,16 @@ class Twin:
     setup: SetupError | None = None
     gfr_ml_min: float | None = None
     hypoxia: HypoxiaImage | None = None
+    perfusion: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
         image = None if self.image is None else np.ascontiguousarray(self.image, np.float32)
+        if self.perfusion is not None:
+            flow = np.ascontiguousarray(self.perfusion, np.float32)
+            self._check_shape(flow.shape, "perfusion image")
+            flow.setflags(write=False)
+            object.__setattr__(self, "perfusion", flow)
         for array, what in ((tissues, "tissues"), (image, "image")):
             if array is not None:
                 self._check_shape(array.shape, what)
@@ -319,6 +328,8 @@ class Twin:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
         if self.hypoxia is not None:
             digest.update(b"hypoxia" + self.hypoxia.digest())
+        if self.perfusion is not None:
+            digest.update(b"perfusion" + _digest(self.perfusion))
         if self.setup is not None:
             digest.update(json.dumps(self.setup.as_dict()).encode())
         return digest.hexdigest()
@@ -355,6 +366,7 @@ class Twin:
             f"(for the numerical error: {len(self.coarse_mesh.points)} and "
             f"{len(self.coarsest_mesh.points)} nodes).",
         ]
+        lines += marker_sentences(self.parameters)
         if self.model != ModelChoice():
             lines.append(f"Model: {self.model.describe()}.")
         if self.tissue_probabilities is not None:

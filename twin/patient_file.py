@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from twin.calendar import Calendar
-from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.history_tables import HistoryTable, cavity_name
 from twin.label_conventions import convention, convention_names
-from twin.parameters import ParameterSet, load_parameter_set
+from twin.parameters import ParameterSet
+from twin.parameters_table import ParametersTable
 from twin.patient import MESH_LABELS
 from twin.patient_tables import (
     LabelNumber,
@@ -25,7 +25,6 @@ from twin.planned_dose import PlannedDoseTable
 from twin.radiotherapy import UNKNOWN_DOSE
 from twin.site_tables import in_own_words
 from twin.toml_file import FileModel, check, quantity, read_toml
-from twin.units import parse_quantity
 
 __all__ = [
     "MeshTable",
@@ -75,50 +74,6 @@ class StructuresTable(FileModel):
             if name in ("necrosis", "enhancing", "flair", "brain", "gtv", "core", "cavity"):
                 raise InvalidInput(f'"{name}" is a name of the program\'s own; choose another.')
         return self
-
-
-class ParametersTable(FileModel):
-    """``[parameters]``: a named set and this patient's changes, each with its unit."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    set: str = Field(description="name of a packaged parameter set")
-
-    def resolve(self, *, where: str) -> ParameterSet:
-        """Return the set with the changes."""
-        place = f"{where}: parameters"
-        try:
-            base = load_parameter_set(self.set)
-            own = {
-                base.site.internal(name): value for name, value in (self.model_extra or {}).items()
-            }
-            base = with_drug_parameters(base, own)
-            units = {name: base[name].unit for name in own}
-        except InvalidInput as error:
-            raise InvalidInput(f"{place}: {error}") from None
-        try:
-            for name, unit in units.items():
-                said = f"{place}, {base.site.parameter(name)}"
-                base = base.with_entry(name, **_changes(own[name], unit, said))
-            return base
-        except InvalidInput as error:
-            raise InvalidInput(f"{place}: {error}") from None
-
-
-def _changes(written: Any, unit: str, where: str) -> dict[str, Any]:
-    """Fields of a parameter that a patient file changes: its value alone, or a table of them."""
-    fields = dict(written) if isinstance(written, dict) else {"value": written}
-    if "value" not in fields:
-        raise InvalidInput(f'{where} has no value; write {{ value = "...", source = "..." }}.')
-    known = ("value", "basis", "source", "evidence", "note")
-    for key in fields:
-        if key not in known:
-            raise InvalidInput(f"{where} has an unknown key {key!r}; there are {', '.join(known)}.")
-    value = parse_quantity(fields.pop("value"), unit, where=where, at_least=None)
-    for key, text in fields.items():
-        if not isinstance(text, str):
-            raise InvalidInput(f"{where}, {key} is {text!r}; write it as text.")
-    return {"value": value, **fields}
 
 
 class MeshTable(FileModel):
@@ -213,6 +168,9 @@ class PatientFile(FileModel):
     visit: tuple[VisitTable, ...] = Field(min_length=1, max_length=100)
     structures: StructuresTable | None = None
     parameters: ParametersTable
+    markers: dict[str, str | int] = Field(
+        default={}, description='from the laboratory: mgmt = "methylated", idh, grade'
+    )
     model: ModelTable = ModelTable()
     mesh: MeshTable = MeshTable()
     history: HistoryTable = HistoryTable()
@@ -253,6 +211,10 @@ class PatientFile(FileModel):
                 'tensor = { file = ..., order = ..., frame = ... } to it, or write "tissue".'
             )
         return self
+
+    def resolved_parameters(self, *, where: str) -> ParameterSet:
+        """The parameter set with this patient's own values, and as their markers make the rest."""
+        return self.parameters.resolve(where=where, markers=self.markers)
 
     @property
     def reference(self) -> VisitTable:

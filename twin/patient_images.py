@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.drug_delivery import relative_perfusion
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.hypoxia import HypoxiaImage, HypoxiaTable, hypoxia_image
 from twin.image_files import IMAGE_ENDINGS, read_image, read_labels
@@ -31,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 _CROP_MARGIN = 4  # voxels kept around the head
 #: Images that are resampled linearly; the others are labels.
-_SMOOTH = ("t1", "part_", "density_", "hypoxia_")
+_SMOOTH = ("t1", "part_", "density_", "hypoxia_", "perfusion")
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
 
@@ -49,6 +50,7 @@ class PatientVoxels:
     tensor: NDArray[np.float32] | None
     evidence: StartEvidence | None
     hypoxia: HypoxiaImage | None = None
+    perfusion: NDArray[np.float32] | None = None
 
 
 def read_voxels(
@@ -121,11 +123,25 @@ def read_voxels(
             np.any(list(tumour.values()), axis=0),
             where=where,
         ),
+        perfusion=_perfusion(cut, visit, tumour, where),
     )
 
 
 def _hypoxia_key(table: HypoxiaTable) -> str:
     return f"hypoxia_{table.given[0]}"
+
+
+def _perfusion(
+    cut: Mapping[str, NDArray[Any]], visit: VisitTable, tumour: Mapping[str, Mask], where: str
+) -> NDArray[np.float32] | None:
+    table = visit.perfusion
+    if table is None:
+        return None
+    caps = {"normal": table.normal, "lowest": table.lowest, "highest": table.highest}
+    try:
+        return relative_perfusion(cut["perfusion"], tumour, **caps)  # type: ignore[arg-type]
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
 
 
 def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> dict[str, Image]:
@@ -162,6 +178,8 @@ def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> di
         except InvalidInput as error:
             raise InvalidInput(f"{where}: {error}") from None
         files[_hypoxia_key(visit.hypoxia)] = (table.file, f"{tracer.upper()} image")
+    if visit.perfusion is not None:
+        files["perfusion"] = (visit.perfusion.file, "perfusion image")
     if visit.tissue_probabilities is not None:
         for name, file in visit.tissue_probabilities:
             files[f"part_{name}"] = (file, f"probability of {name}")

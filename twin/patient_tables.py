@@ -184,6 +184,21 @@ class DensityTable(FileModel):
     fet: FetTable | None = None
 
 
+class PerfusionTable(FileModel):
+    """Blood volume, flow or permeability, by which drugs are delivered to places."""
+
+    file: str = Field(description="image file on the visit's grid, in any unit")
+    normal: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="value at which a drug acts as its file says; the tumour's mean if absent",
+    )
+    lowest: float = Field(
+        default=0.25, ge=0.0, le=1.0, description="of the reference, what is below counts as this"
+    )
+    highest: float = Field(default=4.0, ge=1.0, le=100.0, description="the same above")
+
+
 class VisitTable(FileModel):
     """``[[visit]]``: the images of one day."""
 
@@ -220,6 +235,9 @@ class VisitTable(FileModel):
     )
     hypoxia: HypoxiaTable | None = Field(
         default=None, description="PET image of hypoxia, for the effect of radiation"
+    )
+    perfusion: PerfusionTable | None = Field(
+        default=None, description='perfusion image, for drugs with delivery = "perfusion"'
     )
 
     @field_validator("segmentation")

@@ -13,6 +13,7 @@ import numpy as np
 
 from scenarios.comparison import Comparison, compare
 from twin.errors import InvalidInput
+from twin.markers import marker_sentences
 from twin.results import RESEARCH_USE_ONLY, open_results
 from twin.storage import write_atomically
 from viz.control_section import control_section
@@ -217,6 +218,7 @@ def _patient_section(subject: Subject) -> Raw:
         if structure.kind == "organ"
     ]
     given = twin.delivered.describe(twin.calendar) if twin.delivered.courses else ["nothing"]
+    said = marker_sentences(twin.parameters)
     return section(
         "patient",
         "The patient",
@@ -226,6 +228,7 @@ def _patient_section(subject: Subject) -> Raw:
                 **tumour,
                 "structures": ", ".join(organs),
                 "given before day 0": " ".join(given),
+                **({"markers": " ".join(said)} if said else {}),
             }
         ),
         data_table(_mesh_rows(twin), caption="Mesh"),

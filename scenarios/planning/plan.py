@@ -26,6 +26,7 @@ from solvers.drug_effects import doses_of_patient
 from solvers.hypoxia import hypoxia_sentence
 from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
+from twin.markers import marker_sentences
 from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import structure_mask
 
@@ -127,6 +128,8 @@ class StudyPlan:
     gfr_ml_min: float | None
     alpha_beta_gy: float
     regrown_bed: Callable[[float], float] | None
+    markers: tuple[str, ...]
+    drug_remarks: tuple[str, ...]
     past: PastPlan
     arms: tuple[ArmPlan, ...]
     cases: tuple[tuple[str, str], ...]
@@ -203,13 +206,15 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         regrown_bed=functools.partial(regrown_bed, twin.parameters)
         if not twin.model.grows and REPOPULATION[0] in twin.parameters
         else None,
+        markers=marker_sentences(twin.parameters),
+        drug_remarks=description.drug_remarks(study, twin.parameters),
         past=past,
         arms=tuple(arms),
         cases=tuple(
             (case.name, description.changes_text(case, twin.parameters).replace("_", " "))
             for case in study.cases
         ),
-        warnings=tuple(_grouped(arms, description.warnings_of_arms(study, twin.calendar))),
+        warnings=tuple(_grouped(arms, _of_study(study, twin))),
         unchecked=tuple(
             sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
         ),
@@ -224,6 +229,14 @@ def _hypoxia(twin: Twin) -> str:
         return ""
     viable = twin.structures["enhancing"].mask | twin.structures["flair"].mask
     return hypoxia_sentence(twin.hypoxia, viable, twin.parameters)
+
+
+def _of_study(study: Study, twin: Twin) -> list[str]:
+    """Warnings that are about the study, not about one treatment."""
+    return [
+        *description.warnings_of_arms(study, twin.calendar),
+        *description.unpaired_warnings(study, twin.parameters),
+    ]
 
 
 def _past(twin: Twin) -> PastPlan:

@@ -27,6 +27,8 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
         "end": calendar.date(plan.days).isoformat(),
         "end_day": plan.days,
         "tumour_alpha_beta_gy": plan.alpha_beta_gy,
+        "markers": list(plan.markers),
+        "drug_remarks": list(plan.drug_remarks),
         "before_day_0": {
             "sentences": list(plan.past.sentences),
             "radiotherapy": [_fractions(course) for course in plan.past.fractions],

@@ -69,6 +69,10 @@ def _lines(plan: StudyPlan) -> Iterator[str]:
         f"(day {plan.days:g}).",
         0,
     )
+    if plan.markers:
+        yield "Markers from the laboratory:"
+        for sentence in plan.markers:
+            yield from _wrapped(sentence, 2)
     if plan.past.sentences:
         yield "Given before day 0:"
         for sentence in plan.past.sentences:
@@ -151,6 +155,7 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
         yield "Organs with * are simple shapes, not this patient's outlines."
     if any(course.most_a_day > 1 for arm in plan.arms for course in arm.fractions):
         yield "BED and EQD2 of a prescription leave out incomplete repair between fractions."
+    yield from plan.drug_remarks
     for drug in plan.unchecked:
         yield f"No limits of {drug} are on file; its doses were not checked."
     yield (

@@ -110,6 +110,7 @@ class DifferentiableRun:
         self.treatment.require_temozolomide_alone("The gradient")
         self.treatment.require_planned_targets("The gradient")
         self.treatment.require_even_oxygen("The gradient")
+        self.treatment.require_even_delivery("The gradient")
         wanted = checked_times(times, what="Output times")
         fields = checked_times(fields_at, what="Field times")
         for days in (wanted, fields):
