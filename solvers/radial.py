@@ -125,6 +125,7 @@ def solve_round(
     *,
     horizon_day: float,
     enough_mm3: float = np.inf,
+    until_progression: bool = False,
     shells: int | None = None,
     step_day: float | None = None,
 ) -> RoundRun:
@@ -140,6 +141,9 @@ def solve_round(
     enough_mm3 : float, [mm3]
         The run ends early when the softened T1Gd volume has passed this and has progressed
         (`twin.response.PROGRESSION_RULE`, since the first fraction).
+    until_progression : bool
+        Drugs are given until it has progressed and no longer, as trials have it; else to the
+        end of their schedule.
     shells : int or None
         By the front's width if None.
     step_day : float or None, [day]
@@ -189,7 +193,7 @@ def solve_round(
         legendre_coefficients(stages),
         _table(levels, parameters.value("visibility_softness")),
         rates.proliferation, rates.clearance, viable, np.zeros_like(viable), soft,
-        first, 1.0 + PROGRESSION_RISE, MEASURABLE_MM3, enough_mm3,
+        first, 1.0 + PROGRESSION_RISE, MEASURABLE_MM3, enough_mm3, until_progression,
     )  # fmt: skip
     if wrong or not np.isfinite(soft[: taken + 1]).all():
         raise NotConverged(

@@ -73,7 +73,7 @@ def _measure(viable, dead, volume, table, result):
 @compiled
 def march_shells(
     ends, kills, kind, survival, flow, volume, table, soft_table, rate, clearance,
-    viable, dead, soft, judged_from, rise, least_seen, enough,
+    viable, dead, soft, judged_from, rise, least_seen, enough, stops,
 ):  # fmt: skip
     """All steps of one run; how many were taken, and how many densities were wrong.
 
@@ -101,6 +101,8 @@ def march_shells(
     judged_from, rise, least_seen, enough : float
         The run ends early once, since day `judged_from`, the first softened volume has passed
         `rise` times its least value and `least_seen` [mm3], and at any time `enough` [mm3].
+    stops : bool
+        No drug is given any more once the run has progressed.
     """
     inverse_volume = 1.0 / volume
     necrosis = np.zeros_like(viable)
@@ -111,17 +113,20 @@ def march_shells(
     progressed = False
     large = soft[0, 0] >= enough
     for s in range(kills.shape[0]):
+        first, second = kills[s, 0], kills[s, 1]
+        if stops and progressed:
+            first = second = 0.0
         tau = ends[s + 1] - ends[s]
         half = 0.5 * tau
         product = clearance * half
         decay, half_decay = math.exp(-product), math.exp(-0.5 * product)
         mean = (1.0 - decay) / product
         wrong += react_at_length(
-            viable, dead, necrosis, half, rate, kills[s, 0], decay, half_decay, mean
+            viable, dead, necrosis, half, rate, first, decay, half_decay, mean
         )
         _diffuse(flow, inverse_volume, tau, table, viable, work)
         wrong += react_at_length(
-            viable, dead, necrosis, half, rate, kills[s, 1], decay, half_decay, mean
+            viable, dead, necrosis, half, rate, second, decay, half_decay, mean
         )
         if kind[s] >= 0:
             survive(viable, dead, survival[kind[s]])

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from scenarios.trials.cohort import Cohort
 from scenarios.trials.frozen import Frozen
 from scenarios.trials.outcome import ArmOutcome, median_interval
@@ -20,6 +22,7 @@ __all__ = [
     "frozen_text",
     "list_text",
     "markdown_table",
+    "median_by_mgmt",
     "trial_data",
     "trial_text",
     "trials_text",
@@ -61,7 +64,7 @@ def frozen_text(frozen: Frozen) -> list[str]:
     ]
 
 
-def trial_text(found: PredictedTrial, seed: int) -> list[str]:
+def trial_text(found: PredictedTrial, cohort: Cohort, seed: int) -> list[str]:
     """One trial: its arms, then every comparison in a sentence."""
     trial = found.trial
     lines = [
@@ -69,6 +72,10 @@ def trial_text(found: PredictedTrial, seed: int) -> list[str]:
         *_wrapped(f"{trial.about}."),
         *_arms(trial, found.arms, seed),
     ]
+    for arm in trial.arm:
+        if arm.temozolomide is not None:
+            of = [_months(v) for v in median_by_mgmt(found.arms[arm.name], cohort)]
+            lines.append(f"  {arm.name}: MGMT methylated {of[0]}, others {of[1]} months")
     for verdict in found.verdicts:
         lines += textwrap.wrap(
             verdict.sentence(), 100, initial_indent="  ", subsequent_indent="    "
@@ -76,6 +83,12 @@ def trial_text(found: PredictedTrial, seed: int) -> list[str]:
         if verdict.note:
             lines += _wrapped(verdict.note, 4)
     return [*lines, *_wrapped(f"Source: {trial.source}. {trial.note}"), ""]
+
+
+def median_by_mgmt(outcome: ArmOutcome, cohort: Cohort) -> tuple[float, float]:
+    """Median progression of methylated tumours and of the others, [day]."""
+    times, methylated = outcome.progression, cohort.methylated
+    return float(np.median(times[methylated])), float(np.median(times[~methylated]))
 
 
 def _wrapped(text: str, indent: int = 2) -> list[str]:
@@ -119,7 +132,7 @@ def trials_text(frozen: Frozen, cohort: Cohort, found: Sequence[PredictedTrial],
     """All trials that were asked for, with what the words mean."""
     lines = [*frozen_text(frozen), ""]
     for one in found:
-        lines += trial_text(one, seed)
+        lines += trial_text(one, cohort, seed)
     tested = [v for one in found for v in one.verdicts if v.use == "tested"]
     if tested:
         lines.append(_count(tested))
@@ -149,10 +162,11 @@ def markdown_table(found: Sequence[PredictedTrial]) -> str:
     for one in found:
         for v in one.verdicts:
             claim = "" if v.claim == "longer" else ", not significant"
-            direction, size = v.direction, v.size
-            words = ("fitted", "fitted") if v.use == "fitted" else (direction, size)
+            words = ("fitted", "fitted") if v.use == "fitted" else (v.direction, v.size)
+            same = " (same trial)" if v.use == "same trial" else ""
             lines.append(
-                f"| {v.trial} | {v.arms[0]} over {v.arms[1]} | {v.endpoint} | "
+                f"| {v.trial} | {v.arms[0]} over {v.arms[1]} | "
+                f"{v.endpoint}{same} | "
                 f"{_ratio(v.published)}{claim} | {_ratio(v.predicted)} | {words[0]} | {words[1]} |"
             )
     return "\n".join(lines)
@@ -178,7 +192,7 @@ def frozen_data(frozen: Frozen) -> dict[str, Any]:
     }
 
 
-def trial_data(found: PredictedTrial, seed: int) -> dict[str, Any]:
+def trial_data(found: PredictedTrial, cohort: Cohort, seed: int) -> dict[str, Any]:
     """One trial as JSON holds it; times are of progression, in days, None if not reached."""
     arms = []
     for arm in found.trial.arm:
@@ -189,6 +203,7 @@ def trial_data(found: PredictedTrial, seed: int) -> dict[str, Any]:
                 "progression_day": [
                     _finite(v) for v in median_interval(outcome.progression, seed=seed)
                 ],
+                "methylated_and_others_day": [_finite(v) for v in median_by_mgmt(outcome, cohort)],
                 "by_scans_day": [_finite(v) for v in outcome.scanned_median],
                 "published": arm.published.model_dump(),
             }

@@ -3,7 +3,7 @@
 "progression" is the day on which the softened T1Gd volume passes 40 % above its least value
 (`twin.response.PROGRESSION_RULE`), and what scans on the trial's calendar would know of it.
 "survival" is stood for by the day on which the tumour reaches a stated volume; only ratios of it
-between arms mean anything, and no time of it is given out.
+between arms mean anything, and no time of it is given out. Drugs are given until progression.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class ArmSolver:
                 self.cohort.calendar,
                 horizon_day=HORIZON_DAY,
                 enough_mm3=enough_mm3,
+                until_progression=True,
             )
 
         with ThreadPoolExecutor(max_workers=self._threads) as pool:

@@ -154,7 +154,7 @@ def _predict(arguments: argparse.Namespace, output: Output) -> int:
             "frozen": frozen_data(frozen),
             "patients": len(cohort),
             "seed": seed,
-            "trials": [trial_data(one, seed) for one in found],
+            "trials": [trial_data(one, cohort, seed) for one in found],
             "order": {"right": order.right, "pairs": order.pairs, "sentence": order.sentence()},
             "picture": None if picture is None else str(picture),
         },
