@@ -121,9 +121,7 @@ def march_shells(
         product = clearance * half
         decay, half_decay = math.exp(-product), math.exp(-0.5 * product)
         mean = (1.0 - decay) / product
-        wrong += react_at_length(
-            viable, dead, necrosis, half, rate, first, decay, half_decay, mean
-        )
+        wrong += react_at_length(viable, dead, necrosis, half, rate, first, decay, half_decay, mean)
         _diffuse(flow, inverse_volume, tau, table, viable, work)
         wrong += react_at_length(
             viable, dead, necrosis, half, rate, second, decay, half_decay, mean

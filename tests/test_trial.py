@@ -430,3 +430,21 @@ def test_the_page_s_table_is_that_of_the_command(capsys):
     stored, kept = rows_of(PAGE.read_text("utf-8"))
     assert rows == stored
     np.testing.assert_allclose(ratios, kept, atol=0.021)
+
+
+@pytest.mark.slow
+def test_the_page_s_sensitivities_are_what_the_script_prints(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import trials
+
+    rows = [
+        [cell.strip(" |") for cell in line.split(" | ")]
+        for line in PAGE.read_text("utf-8").splitlines()
+        if line.count(" | ") == 8 and "variant" not in line
+    ]
+    assert [row[0] for row in rows] == list(trials.VARIANTS)
+    found = trials.row("alpha does not go with rho", 1)
+    (stored,) = [row for row in rows if row[0] == found[0]]
+    for one, other in zip(found[1:], stored[1:], strict=True):
+        assert float(one.split()[0]) == pytest.approx(float(other.split()[0]), abs=0.021)
+        assert one.split()[1:] == other.split()[1:]

@@ -14,7 +14,7 @@ from pydantic import Field
 from scenarios.course_tables import StudyTable
 from scenarios.trials.cohort import CohortFile, parameters_hash
 from scenarios.trials.trial_file import load_trial
-from twin.drugs import load_drug, with_numbers_of
+from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput
 from twin.examples import data_file
 from twin.parameters import ParameterSet
@@ -173,8 +173,7 @@ def refuse_double_counting(base: ParameterSet, trial: str) -> None:
     Raises
     ------
     InvalidInput
-        Temozolomide makes radiation kill more, by a number whose source is this trial, or by
-        its drug file fitted to it.
+        Temozolomide makes radiation kill more, by a number whose source is this trial.
     """
     title, source = load_trial(trial).title, load_trial(trial).source
     plain = " ".join(title.lower().split())
@@ -189,12 +188,6 @@ def refuse_double_counting(base: ParameterSet, trial: str) -> None:
                 f"{name} is {entry.value:g} and rests on {title}, which temozolomide_kill would be "
                 "fitted to as well: its benefit would count twice; keep one of the two."
             )
-    if load_drug(_DRUG).interaction != "additive":
-        raise InvalidInput(
-            f"{_DRUG.capitalize()} has an interaction with radiation in data/drugs, so that an "
-            f"effect fitted to both arms of {title} would count its benefit twice; make it "
-            "additive."
-        )
 
 
 def read_frozen(path: str | Path) -> Frozen:
