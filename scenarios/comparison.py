@@ -14,6 +14,7 @@ from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
 from scenarios.control_table import control_notes, control_row
 from scenarios.evidence import evidence_sentences
+from scenarios.isotoxic import isotoxic_sentences
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
 from scenarios.tumour_control import RULE as CONTROL_RULE
@@ -173,6 +174,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         warnings=list(study.get("warnings", [])),
         rankings=ranking.rank(results),
         notes=[
+            *isotoxic_sentences(study),
             "Volumes are softened visible volumes; ± is the "
             + str(results.attrs.get("numerical_error_rule", "numerical error"))
             + ".",

@@ -47,6 +47,8 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
         days = [one.day for one in scenario.regimen.schedule(twin.calendar).fractions]
         if any(later - day < 0.75 for day, later in itertools.pairwise(days)):
             names.append("repair_half_life")
+    if scenario.rescaled is not None:
+        names += scenario.rescaled.parameters
     drugs = scenario.regimen.drug_names
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from twin.patient import Structure
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
-    from twin.dose import DoseMap
     from twin.patient import Twin
     from twin.radiotherapy import Radiotherapy
     from twin.regimen import Regimen
@@ -25,8 +24,10 @@ __all__ = [
     "BRAIN_MINUS_TARGET",
     "CAVEAT",
     "HOTTEST_MM3",
+    "CourseInOrgan",
     "OrganDose",
     "caveat",
+    "courses_in_organs",
     "organ_doses",
     "organ_eqd2",
     "organs_of",
@@ -87,19 +88,76 @@ def organ_eqd2(twin: Twin, regimen: Regimen) -> dict[str, NDArray[np.float64]]:
     Courses add up place by place, each converted with its own number of fractions, and with
     incomplete repair between several of a day; time between courses is not credited.
     """
-    courses = (*twin.delivered.radiotherapy, *regimen.radiotherapy)
-    maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
-    unrepaired = [_unrepaired(twin, course) for course in courses]
+    earlier, own = courses_in_organs(twin, twin.delivered), courses_in_organs(twin, regimen)
     result: dict[str, NDArray[np.float64]] = {}
     for name, organ in organs_of(twin).items():
         alpha_beta = twin.parameters.value(str(organ.parameter))
         dose = np.zeros(int(organ.mask.sum()))
-        for course, factor in zip(maps, unrepaired, strict=True):
-            dose_gy = _photon_dose(course, organ.mask, alpha_beta)
-            whole = bed(dose_gy, course.given, alpha_beta / factor)
-            dose += whole / (1.0 + 2.0 / alpha_beta)
+        for course in (*earlier[name], *own[name]):
+            dose += course.eqd2(alpha_beta)
         result[name] = dose
     return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CourseInOrgan:
+    """What one course of radiotherapy gives to the voxels of an organ.
+
+    Parameters
+    ----------
+    given_gy, per_fraction_gy : ndarray, [Gy], shape (voxel,)
+        Physical dose of the fractions that are given, and of one.
+    given : int
+        Number of fractions that are given.
+    unrepaired : float, [1]
+        Mean factor of beta by damage that is not repaired between them.
+    rbe_model, let_kev_um
+        As of a `DoseMap`, in the voxels.
+    """
+
+    given_gy: NDArray[np.float32]
+    per_fraction_gy: NDArray[np.float32]
+    given: int
+    unrepaired: float
+    rbe_model: str | None = None
+    let_kev_um: NDArray[np.float32] | None = None
+
+    def eqd2(self, alpha_beta_gy: float, scale: float = 1.0) -> NDArray[np.float64]:
+        """EQD2 of the course with its dose, in the same fractions, times `scale`, [Gy]."""
+        dose = self._photons(alpha_beta_gy, scale)
+        whole = bed(dose, self.given, alpha_beta_gy / self.unrepaired)
+        return whole / (1.0 + 2.0 / alpha_beta_gy)
+
+    def _photons(self, alpha_beta_gy: float, scale: float) -> NDArray[np.floating]:
+        """Dose of photons with the same effect, [Gy]."""
+        given: NDArray[np.floating] = self.given_gy
+        each: NDArray[np.floating] = self.per_fraction_gy
+        if scale != 1.0:
+            given, each = scale * given.astype(np.float64), scale * each.astype(np.float64)
+        if self.rbe_model is None or self.let_kev_um is None:
+            return given
+        model: Any = self.rbe_model
+        return given * proton_rbe(each, self.let_kev_um, alpha_beta=alpha_beta_gy, model=model)
+
+
+def courses_in_organs(twin: Twin, regimen: Regimen) -> dict[str, list[CourseInOrgan]]:
+    """Each course of radiotherapy of a regimen in each organ, by its name."""
+    maps = dose_maps(twin, regimen)
+    unrepaired = [_unrepaired(twin, course) for course in regimen.radiotherapy]
+    return {
+        name: [
+            CourseInOrgan(
+                course.given_gy[organ.mask],
+                course.per_fraction_gy[organ.mask],
+                course.given,
+                factor,
+                course.rbe_model,
+                None if course.let_kev_um is None else course.let_kev_um[organ.mask],
+            )
+            for course, factor in zip(maps, unrepaired, strict=True)
+        ]
+        for name, organ in organs_of(twin).items()
+    }
 
 
 def organ_doses(
@@ -126,14 +184,3 @@ def _unrepaired(twin: Twin, course: Radiotherapy) -> float:
     hours = 24.0 * np.array(course.fraction_days(twin.calendar))
     half_life = twin.parameters.value("repair_half_life_late")
     return float(repair_between(hours - hours[0], half_life).mean())
-
-
-def _photon_dose(
-    course: DoseMap, mask: NDArray[np.bool_], alpha_beta: float
-) -> NDArray[np.floating]:
-    """Dose of all given fractions in a mask, [Gy] of photons with the same effect."""
-    given: NDArray[np.floating] = course.given_gy[mask]
-    if course.rbe_model is None or course.let_kev_um is None:
-        return given
-    each, let = course.per_fraction_gy[mask], course.let_kev_um[mask]
-    return given * proton_rbe(each, let, alpha_beta=alpha_beta, model=course.rbe_model)  # type: ignore[arg-type]

@@ -46,12 +46,15 @@ class Plan:
         By hash; arms with the same regimen share their runs.
     edges : MeshEdges
     study_hash : str
+    study : Study
+        As it is run, isotoxic doses in it.
     """
 
     hash_of: Mapping[tuple[int, int, str], str]
     jobs: Mapping[str, Job]
     edges: MeshEdges
     study_hash: str
+    study: Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     solver's options with its numerics version; no names, paths or dates of the run.
     """
     study.check(twin)
+    study = study.resolved(twin)
     edges = edges_of(twin)  # refuses meshes of one size
     hash_of: dict[tuple[int, int, str], str] = {}
     jobs: dict[str, Job] = {}
@@ -124,7 +128,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     resolved = study.as_dict(twin)
     resolved.pop("warnings")
     study_hash = sha256_of(resolved, [hash_of[key] for key in sorted(hash_of)])
-    return Plan(hash_of, jobs, edges, study_hash)
+    return Plan(hash_of, jobs, edges, study_hash, study)
 
 
 def _drugs(regimen: Regimen) -> dict[str, Any]:
@@ -160,15 +164,15 @@ def run_in_memory(
     store, together = Memory(), crew_of(solver) is not None
     announce = (lambda number: None) if together else None
     run_jobs(planned.jobs, store, threads=threads, progress=progress, announce=announce)
-    return _gathered(study, twin, planned, store)
+    return _gathered(twin, planned, store)
 
 
-def _gathered(study: Study, twin: Twin, planned: Plan, store: Store) -> xr.Dataset:
+def _gathered(twin: Twin, planned: Plan, store: Store) -> xr.Dataset:
     def run_of(i: int, j: int, mesh: str) -> xr.Dataset | None:
         key = planned.hash_of.get((i, j, mesh))
         return None if key is None else store.get(key)
 
-    return gather(study, twin, run_of, planned.edges)
+    return gather(planned.study, twin, run_of, planned.edges)
 
 
 def run_study(
@@ -212,7 +216,7 @@ def run_study(
         return Outcome(open_results(folder), *said)
     try:
         outcome = _run_in_folder(
-            study, twin, planned, folder, resume, threads, progress, patient,
+            twin, planned, folder, resume, threads, progress, patient,
             None if crew is None else crew.announce,
         )  # fmt: skip
     except BaseException:
@@ -225,7 +229,6 @@ def run_study(
 
 
 def _run_in_folder(
-    study: Study,
     twin: Twin,
     planned: Plan,
     folder: str | Path,
@@ -249,17 +252,20 @@ def _run_in_folder(
         place.refuse_others(planned.study_hash)
         if place.finished:  # another process finished it before the lock was ours
             return Outcome(open_results(folder), 0, len(planned.jobs), True)
-        place.begin(_study_record(study, twin, planned, patient))
+        place.begin(_study_record(twin, planned, patient))
         reused = len(place.done() & set(planned.jobs))
-        first_case = {planned.hash_of[(i, 0, MESHES[0])] for i in range(len(study.scenarios))}
+        first_case = {
+            planned.hash_of[(i, 0, MESHES[0])] for i in range(len(planned.study.scenarios))
+        }
         store = Keeping(place, first_case)
         run_jobs(planned.jobs, store, threads=threads, progress=progress, announce=announce)
-        results = _gathered(study, twin, planned, store)
+        results = _gathered(twin, planned, store)
         place.finish(results)
     return Outcome(open_results(folder), len(planned.jobs) - reused, reused, False)
 
 
-def _study_record(study: Study, twin: Twin, planned: Plan, patient: str) -> dict[str, Any]:
+def _study_record(twin: Twin, planned: Plan, patient: str) -> dict[str, Any]:
+    study = planned.study
     return {
         "format": 1,
         "study_hash": planned.study_hash,

@@ -28,6 +28,7 @@ from twin.units import parse_quantity
 if TYPE_CHECKING:
     import xarray as xr
 
+    from scenarios.isotoxic import Isotoxic, Rescaled
     from twin.parameters import ParameterSet
     from twin.patient import Twin
     from twin.protocol import Progress, Solver
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Scenario", "Study"]
 
 LONGEST_STUDY_DAY = 3650.0
+_FIELDS = ("scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans", "isotoxic")
 
 
 def _check_name(what: str, name: str) -> None:
@@ -48,6 +50,8 @@ def _check_name(what: str, name: str) -> None:
 class Scenario:
     """One treatment arm: a name, a regimen, and the arm that it is compared with.
 
+    `rescaled` says what its doses were before they were made isotoxic.
+
     Examples
     --------
     >>> Scenario("no treatment", Regimen()).compared_with is None
@@ -57,6 +61,7 @@ class Scenario:
     name: str
     regimen: Regimen
     compared_with: str | None = None
+    rescaled: Rescaled | None = None
 
     def __post_init__(self) -> None:
         _check_name("scenario", self.name)
@@ -137,6 +142,8 @@ class Study:
     name : str
     scans : ScanCalendar
         When scans are made, for response categories.
+    isotoxic : Isotoxic or None
+        What is to be equal in all arms; `resolved` rescales their doses so.
 
     Examples
     --------
@@ -154,6 +161,7 @@ class Study:
     seed: int
     name: str
     scans: ScanCalendar
+    isotoxic: Isotoxic | None
 
     def __init__(
         self,
@@ -165,6 +173,7 @@ class Study:
         seed: int = 0,
         name: str = "study",
         scans: ScanCalendar | None = None,
+        isotoxic: Isotoxic | None = None,
     ) -> None:
         if isinstance(scenarios, Mapping):
             scenarios = [Scenario(label, regimen) for label, regimen in scenarios.items()]
@@ -175,6 +184,7 @@ class Study:
         object.__setattr__(self, "seed", int(seed))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "scans", ScanCalendar() if scans is None else scans)
+        object.__setattr__(self, "isotoxic", isotoxic)
         self._check()
 
     def _check(self) -> None:
@@ -188,6 +198,8 @@ class Study:
         for scenario in self.scenarios:
             if scenario.compared_with is not None:
                 self.scenario(scenario.compared_with)
+        if self.isotoxic is not None and self.isotoxic.as_in is not None:
+            self.scenario(self.isotoxic.as_in)
         if not 1.0 <= self.days <= LONGEST_STUDY_DAY:
             raise InvalidInput(
                 f"The horizon is {self.days:g} day, but must lie between 1 and "
@@ -277,15 +289,19 @@ class Study:
     def describe(self, twin: Twin) -> str:
         """The plan in plain sentences, with warnings, as text of several lines."""
         self.check(twin)
-        return description.describe(self, twin)
+        return description.describe(self.resolved(twin), twin)
 
     def replace(self, **changes: Any) -> Study:
         """A study with some fields changed, checked anew."""
-        fields = {
-            name: getattr(self, name)
-            for name in ("scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans")
-        }
-        return Study(**{**fields, **changes})
+        return Study(**{**{name: getattr(self, name) for name in _FIELDS}, **changes})
+
+    def resolved(self, twin: Twin) -> Study:
+        """The study as it is run on a patient: with isotoxic doses, where it asks for them."""
+        if self.isotoxic is None:
+            return self
+        from scenarios.rescaling import rescaled_study
+
+        return rescaled_study(self, twin)
 
     def as_dict(self, twin: Twin) -> dict[str, Any]:
         """The resolved study as plain data that JSON can hold."""
@@ -296,6 +312,7 @@ class Study:
             "fields_every_days": self.fields_every_days,
             "seed": self.seed,
             "scans": asdict(self.scans),
+            **({} if self.isotoxic is None else {"isotoxic": self.isotoxic.as_dict()}),
             "scenarios": [
                 {
                     "name": scenario.name,
@@ -304,6 +321,11 @@ class Study:
                     "assessed_from_day": self.assessed_from(scenario, twin),
                     "regimen": scenario.regimen.as_dict(),
                     "description": scenario.regimen.describe(twin.calendar),
+                    **(
+                        {}
+                        if scenario.rescaled is None
+                        else {"isotoxic": scenario.rescaled.as_dict()}
+                    ),
                 }
                 for scenario in self.scenarios
             ],

@@ -71,7 +71,7 @@ class ArmPlan:
     `sentences` has one entry a course of the regimen, `FractionPlan.course` is an index of it.
     `control` is there where the model does not grow, by the patient's own parameters.
     `compared_with` and `doses_as_in` are numbers of arms from 1, the latter the first arm whose
-    radiotherapy is the same.
+    radiotherapy is the same. `isotoxic` says how its doses were rescaled.
     """
 
     number: int
@@ -89,6 +89,7 @@ class ArmPlan:
     doses_as_in: int | None
     warnings: tuple[PlanWarning, ...]
     control: ControlProbability | None = None
+    isotoxic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class StudyPlan:
     cases: tuple[tuple[str, str], ...]
     warnings: tuple[GroupedWarning, ...]
     unchecked: tuple[str, ...]
+    isotoxic: str | None = None
 
     @property
     def runs(self) -> int:
@@ -151,6 +153,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
     twin = cast("Twin", patient)
     rules = (load_limits() if limits is None else limits).at(twin.parameters.site)
     study.check(twin)
+    study = study.resolved(twin)
     past = _past(twin)
     numbers = {scenario.name: i + 1 for i, scenario in enumerate(study.scenarios)}
     arms: list[ArmPlan] = []
@@ -176,6 +179,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             organs=organs,
             doses_as_in=same,
             control=None if twin.model.grows else control_of(twin, scenario.regimen),
+            isotoxic=None if scenario.rescaled is None else scenario.rescaled.sentence,
         )
         arms.append(replace(arm, warnings=tuple(warnings_of(arm, past, rules))))
     return StudyPlan(
@@ -199,6 +203,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         unchecked=tuple(
             sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
         ),
+        isotoxic=None if study.isotoxic is None else study.isotoxic.describe(),
     )
 
 

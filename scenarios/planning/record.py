@@ -39,6 +39,7 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
             {**asdict(item.warning), "scenarios": list(item.arms)} for item in plan.warnings
         ],
         "drugs_without_limits": list(plan.unchecked),
+        "isotoxic": plan.isotoxic,
     }
 
 
@@ -71,6 +72,7 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
         "organs": [_organ(organ) for organ in arm.organs],
         "organs_as_in": arm.doses_as_in,
         **({} if arm.control is None else {"tumour_control": arm.control.record()}),
+        "isotoxic": arm.isotoxic,
     }
     return {name: _plain(value) for name, value in fields.items()}
 

@@ -73,6 +73,8 @@ def _lines(plan: StudyPlan) -> Iterator[str]:
             yield from _wrapped(sentence, 2)
     else:
         yield "Given before day 0: nothing."
+    if plan.isotoxic is not None:
+        yield from _wrapped(plan.isotoxic, 0)
     count = len(plan.warnings)
     yield f"{_counted(count, 'warning')}, at the end." if count else "No warnings."
     for arm in plan.arms:
@@ -163,6 +165,8 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
             yield from _course_lines(arm.fractions[number], arm.targets[number], plan)
     if arm.fractions and arm.doses_as_in is not None:
         yield f"     Radiotherapy's days, effect, targets and organ doses: as in {arm.doses_as_in}."
+    if arm.isotoxic is not None:
+        yield from _wrapped(arm.isotoxic, 5)
     for drug in arm.drugs:
         same = next((one.number for one in plan.arms[: arm.number - 1] if drug in one.drugs), None)
         if same is None:
