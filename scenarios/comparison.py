@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from scenarios.isotoxic import isotoxic_sentences
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
 from scenarios.tumour_control import RULE as CONTROL_RULE
+from scenarios.statements import Statement, statements
 from solvers import error_bars
 from twin.errors import InvalidInput
 from twin.site import site_from_record
@@ -61,6 +62,8 @@ class Comparison:
         Over all cases.
     notes : list of str
         The rules behind the numbers.
+    statements : list of Statement
+        What may be said of arms that differ in fraction size or margin alone.
     """
 
     case: str
@@ -73,6 +76,7 @@ class Comparison:
     warnings: list[str]
     rankings: list[ranking.Ranking]
     notes: list[str]
+    statements: list[Statement] = field(default_factory=list)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -106,6 +110,7 @@ class Comparison:
                 }
                 for one in self.rankings
             ],
+            "statements": [one.as_dict() for one in self.statements],
             "notes": self.notes,
         }
 
@@ -158,6 +163,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
     site, grows = site_from_record(results.attrs), "tumour_control" not in results
     index = pd.Index(names, name="scenario")
     calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
+    said = statements(results, ranking.default_endpoints(results))
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
@@ -173,7 +179,9 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         differences=differences,
         warnings=list(study.get("warnings", [])),
         rankings=ranking.rank(results),
+        statements=said,
         notes=[
+            *(sentence for one in said for sentence in one.sentences()),
             *isotoxic_sentences(study),
             "Volumes are softened visible volumes; ± is the "
             + str(results.attrs.get("numerical_error_rule", "numerical error"))

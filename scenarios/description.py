@@ -120,4 +120,6 @@ def changes_text(case: Case, base: ParameterSet) -> str:
     ]
     if case.setup is not None:
         parts.append(case.setup.describe())
+    if case.profile is not None:
+        parts.append(f"from the {case.profile} initial profile")
     return ("; ".join(parts) or f"the parameters of the patient ({base.name})") + "."

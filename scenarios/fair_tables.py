@@ -11,7 +11,7 @@ from scenarios.isotoxic import WORST, Isotoxic
 from twin.errors import InvalidInput
 from twin.units import parse_quantity
 
-__all__ = ["IsotoxicTable"]
+__all__ = ["IsotoxicTable", "SensitivityTable"]
 
 
 class IsotoxicTable(StudyTable):
@@ -45,3 +45,13 @@ class IsotoxicTable(StudyTable):
         if self.value is not None:
             value = parse_quantity(self.value, unit, where="isotoxic, value")
         return Isotoxic(measure=self.measure, organ=self.organ, as_in=self.as_in, value=value)
+
+
+class SensitivityTable(StudyTable):
+    """``[sensitivity]``: cases that a statement about fraction size or margin needs."""
+
+    fractionation: bool = Field(
+        default=False,
+        description="add the cases without which nothing is said about the best fraction size",
+    )
+    margin: bool = Field(default=False, description="the same cases, for the best margin")

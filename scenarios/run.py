@@ -17,6 +17,7 @@ from scenarios.together import crew_of
 from solvers.error_bars import MeshEdges, check_times
 from solvers.halved_steps import with_halved_steps
 from solvers.mesh_error import edges_of
+from solvers.profiles import with_profile
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
 from twin.results import open_results
@@ -88,7 +89,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     hash_of: dict[tuple[int, int, str], str] = {}
     jobs: dict[str, Job] = {}
     for mesh, on_mesh, by in _kinds(twin, solver):
-        content, options, first = on_mesh.content_hash, _options(by), mesh == MESHES[0]
+        content, first = on_mesh.content_hash, mesh == MESHES[0]
         checks_only = mesh in MESHES[2:]
         times = study.times[check_times(study.times)] if checks_only else study.times
         fields = study.field_times.tolist() if first else []
@@ -97,6 +98,8 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
             patient = on_mesh.replace(parameters=parameters)
             displaced = patient if case.setup is None else patient.replace(setup=case.setup)
             values = {name: parameters.value(name) for name in parameters}
+            solver_of_case = by if case.profile is None else with_profile(by, case.profile)
+            options = _options(solver_of_case)
             for i, scenario in enumerate(study.scenarios):
                 setup = case.setup if scenario.regimen.radiotherapy else None
                 key = sha256_of(
@@ -120,7 +123,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                     label,
                     patient if setup is None else displaced,
                     scenario.regimen,
-                    by,
+                    solver_of_case,
                     tuple(times.tolist()),
                     tuple(fields),
                 )

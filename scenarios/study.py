@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Scenario", "Study"]
 
 LONGEST_STUDY_DAY = 3650.0
-_FIELDS = ("scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans", "isotoxic")
+_FIELDS = (
+    "scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans", "isotoxic",
+    "sensitivity",
+)  # fmt: skip
 
 
 def _check_name(what: str, name: str) -> None:
@@ -83,6 +86,8 @@ class Case:
         the unit of the parameter set.
     setup : SetupError or None
         Where the dose of every arm goes instead of its place.
+    profile : str or None
+        Initial profile ("settled", "step") instead of the solver's own.
 
     Examples
     --------
@@ -95,6 +100,7 @@ class Case:
     name: str
     changes: Mapping[str, str | float] = field(default_factory=dict)
     setup: SetupError | None = None
+    profile: str | None = None
 
     def __post_init__(self) -> None:
         _check_name("case", self.name)
@@ -144,6 +150,8 @@ class Study:
         When scans are made, for response categories.
     isotoxic : Isotoxic or None
         What is to be equal in all arms; `resolved` rescales their doses so.
+    sensitivity : bool
+        `resolved` adds the cases that a statement about fraction size or margin needs.
 
     Examples
     --------
@@ -162,6 +170,7 @@ class Study:
     name: str
     scans: ScanCalendar
     isotoxic: Isotoxic | None
+    sensitivity: bool
 
     def __init__(
         self,
@@ -174,6 +183,7 @@ class Study:
         name: str = "study",
         scans: ScanCalendar | None = None,
         isotoxic: Isotoxic | None = None,
+        sensitivity: bool = False,
     ) -> None:
         if isinstance(scenarios, Mapping):
             scenarios = [Scenario(label, regimen) for label, regimen in scenarios.items()]
@@ -185,6 +195,7 @@ class Study:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "scans", ScanCalendar() if scans is None else scans)
         object.__setattr__(self, "isotoxic", isotoxic)
+        object.__setattr__(self, "sensitivity", bool(sensitivity))
         self._check()
 
     def _check(self) -> None:
@@ -296,12 +307,19 @@ class Study:
         return Study(**{**{name: getattr(self, name) for name in _FIELDS}, **changes})
 
     def resolved(self, twin: Twin) -> Study:
-        """The study as it is run on a patient: with isotoxic doses, where it asks for them."""
+        """The study as it is run on a patient, with the doses and cases that it asks for."""
+        study = self
+        if self.sensitivity:
+            from scenarios.sensitivity import sensitivity_cases
+
+            names = {case.name for case in self.cases}
+            more = [one for one in sensitivity_cases(twin.parameters) if one.name not in names]
+            study = self.replace(cases=(*self.cases, *more))
         if self.isotoxic is None:
-            return self
+            return study
         from scenarios.rescaling import rescaled_study
 
-        return rescaled_study(self, twin)
+        return rescaled_study(study, twin)
 
     def as_dict(self, twin: Twin) -> dict[str, Any]:
         """The resolved study as plain data that JSON can hold."""
@@ -338,6 +356,7 @@ class Study:
                     },
                     "description": description.changes_text(case, twin.parameters),
                     **({} if case.setup is None else {"setup": case.setup.as_dict()}),
+                    **({} if case.profile is None else {"profile": case.profile}),
                 }
                 for case in self.cases
             ],
