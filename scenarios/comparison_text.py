@@ -15,6 +15,7 @@ from rich.text import Text
 
 from scenarios.complications import percent
 from scenarios.control_table import control_tables
+from scenarios.fair_text import plans_table, statement_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from scenarios.comparison import Comparison
     from scenarios.ranking import Ranking
-    from scenarios.statements import Statement
 
 __all__ = [
     "NOT_ASYMPTOTIC",
@@ -114,7 +114,8 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         *([_organs(comparison)] if len(comparison.organs.columns) else []),
         *_complications(comparison),
         *_rankings(comparison),
-        *map(_statement, (one for one in comparison.statements if one.outcomes)),
+        *(statement_table(one) for one in comparison.statements if one.outcomes),
+        *map(plans_table, comparison.plans),
     ):
         console.print(table)
         console.print()
@@ -258,21 +259,6 @@ def _rankings(comparison: Comparison) -> list[Table]:
             cells.append(f"{one.ranks[name]}{tie}")
         table.add_row(Text(f"{number} {name}"), *cells)
     return [table]
-
-
-def _statement(one: Statement) -> Table:
-    """Differences of two arms in every case."""
-    title = f"{one.arm!r} less {one.other!r}, which differ in {one.about} alone, by case"
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("case", overflow="fold", min_width=28)
-    for outcome in one.outcomes:
-        table.add_column(Text(f"{outcome.endpoint} [{outcome.unit}]"), justify="right")
-    for case in one.outcomes[0].differences:
-        cells = [f"{outcome.differences[case]:+.3g}" for outcome in one.outcomes]
-        table.add_row(Text(case), *cells)
-    better = [one.better or "not determined" for one in one.outcomes]
-    table.add_row(Text("better"), *map(Text, better), style="bold")
-    return table
 
 
 def _difference(name: str, entry: dict[str, Any], rankings: Sequence[Ranking]) -> str:

@@ -15,6 +15,7 @@ from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
 from scenarios.tumour_control import control_of
+from scenarios.organ_cases import organ_evidence, organs_by_case
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
@@ -100,6 +101,7 @@ def gather(
     )
     if not twin.model.grows:
         data.update(_control(study, twin))
+    data.update(organs_by_case(study, twin, risks))
     data.update(_fields(run_of, scenarios))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
@@ -123,6 +125,8 @@ def gather(
     for axis, column in zip("xyz", twin.mesh.points.T, strict=True):
         coordinates[f"node_{axis}"] = ("node", column)
     results = xr.Dataset(data, coordinates, attrs=_attrs(study, twin, first, edges))
+    if any(one.dose for arm in study.scenarios for one in arm.regimen.radiotherapy):
+        results.attrs["organ_evidence"] = organ_evidence(twin)
     results.attrs["complications"] = json.dumps(_fits(risks), ensure_ascii=False)
     return describe_variables(results)
 

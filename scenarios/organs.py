@@ -88,7 +88,8 @@ def organ_eqd2(twin: Twin, regimen: Regimen) -> dict[str, NDArray[np.float64]]:
     Courses add up place by place, each converted with its own number of fractions, and with
     incomplete repair between several of a day; time between courses is not credited.
     """
-    earlier, own = courses_in_organs(twin, twin.delivered), courses_in_organs(twin, regimen)
+    before = twin if twin.setup is None else twin.replace(setup=None)  # errors are of the future
+    earlier, own = courses_in_organs(before, twin.delivered), courses_in_organs(twin, regimen)
     result: dict[str, NDArray[np.float64]] = {}
     for name, organ in organs_of(twin).items():
         alpha_beta = twin.parameters.value(str(organ.parameter))

@@ -23,7 +23,7 @@ from twin.regimen import Regimen
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Outcome", "Statement", "open_questions", "statements"]
+__all__ = ["Outcome", "Statement", "open_questions", "prescribed", "statements"]
 
 _DIVISION = {
     "total_dose_gy", "boost_total_dose_gy", "fractions", "fractions_per_day", "interval_h",
@@ -109,7 +109,7 @@ def question(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]
     return MARGIN if changed and changed <= _REACH else None
 
 
-def _prescribed(arm: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+def prescribed(arm: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """The regimen of an arm's record before its doses were made isotoxic."""
     regimen = (arm.get("isotoxic") or {}).get("prescribed", arm.get("regimen"))
     return None if regimen is None else Regimen.from_dict(regimen).as_dict()
@@ -117,7 +117,7 @@ def _prescribed(arm: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 def _pairs(study: Mapping[str, Any]) -> list[tuple[int, int, str]]:
     """Numbers of arms that differ in nothing else, and in what they do."""
-    regimens = [_prescribed(arm) for arm in study["scenarios"]]
+    regimens = [prescribed(arm) for arm in study["scenarios"]]
     found = []
     for j, theirs in enumerate(regimens):
         for i, mine in enumerate(regimens[:j]):
