@@ -18,6 +18,7 @@ from scenarios.tumour_control import control_of
 from scenarios.organ_cases import organ_evidence, organs_by_case
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
+from solvers.guided_targets import with_guided_targets
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
 from twin.drugs import with_numbers_of
@@ -89,11 +90,14 @@ def gather(
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
-    effects = [organs.organ_eqd2(twin, scenario.regimen) for scenario in study.scenarios]
+    twins = [with_guided_targets(twin, scenario.regimen) for scenario in study.scenarios]
+    effects = [
+        organs.organ_eqd2(one, arm.regimen) for one, arm in zip(twins, study.scenarios, strict=True)
+    ]
     data.update(_treatment(study, twin, effects))
     risks = [
-        organ_complications(twin, scenario.regimen, effect=effect)
-        for scenario, effect in zip(study.scenarios, effects, strict=True)
+        organ_complications(one, scenario.regimen, effect=effect)
+        for one, scenario, effect in zip(twins, study.scenarios, effects, strict=True)
     ]
     data["organ_ntcp"] = (
         ("scenario", "organ"),
@@ -101,7 +105,7 @@ def gather(
     )
     if not twin.model.grows:
         data.update(_control(study, twin))
-    data.update(organs_by_case(study, twin, risks))
+    data.update(organs_by_case(study, twins, risks))
     data.update(_fields(run_of, scenarios))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)

@@ -23,7 +23,7 @@ _LATE = "repair_half_life_late"
 
 
 def organs_by_case(
-    study: Study, twin: Twin, risks: Sequence[dict[str, OrganComplication]]
+    study: Study, twins: Sequence[Twin], risks: Sequence[dict[str, OrganComplication]]
 ) -> dict[str, Any]:
     """Variables (scenario, case, organ) of the results; none where all cases are alike for organs.
 
@@ -33,10 +33,12 @@ def organs_by_case(
     ----------
     study : Study
         As it is run.
-    twin : Twin
+    twins : sequence of Twin
+        For every scenario the patient, with its density-guided targets.
     risks : sequence of dict
         For every scenario the complications of its organs by the planned dose.
     """
+    twin = twins[0]
     if len({_what_organs_see(case, twin) for case in study.cases}) == 1:
         return {}
     shape = len(study.scenarios), len(study.cases), len(organs_of(twin))
@@ -46,9 +48,10 @@ def organs_by_case(
         courses = scenario.regimen.radiotherapy
         for j, case in enumerate(study.cases):
             setup = case.setup if courses else None
-            key = courses, _what_organs_see(case, twin) if courses else case.name
+            seen = _what_organs_see(case, twin)
+            key = courses, twins[i].content_hash if twins[i].guided else "", seen, setup
             if key not in known:
-                here = twin.replace(parameters=case.parameters(twin.parameters), setup=setup)
+                here = twins[i].replace(parameters=case.parameters(twin.parameters), setup=setup)
                 known[key] = _measured(here, study, i, risks[i])
             mean[i, j], hottest[i, j], probability[i, j] = np.transpose(known[key])
     dims = "scenario", "case", "organ"

@@ -15,6 +15,7 @@ from scenarios.complications import load_complications, organ_complications
 from scenarios.isotoxic import WORST, Isotoxic, Rescaled
 from scenarios.metrics import dose_to_hottest_volume
 from scenarios.organs import HOTTEST_MM3, CourseInOrgan, courses_in_organs, organs_of
+from solvers.guided_targets import with_guided_targets
 from twin.errors import InvalidInput
 from twin.radiotherapy import MAX_FRACTION_GY, MAX_PRESCRIPTION_GY
 from twin.regimen import Regimen
@@ -173,6 +174,7 @@ def _goal(study: Study, rule: Isotoxic, twin: Twin, organs: Mapping[str, _Organ]
         _check_probabilities(rule, twin, regimen, organs)
     except InvalidInput as error:
         raise InvalidInput(f"Scenario {arm.name!r}: {error}") from None
+    twin = with_guided_targets(twin, regimen)
     return _worst(organs, courses_in_organs(twin, regimen), 1.0)[0]
 
 
@@ -191,6 +193,7 @@ def _check_probabilities(
     """Refuse a regimen under which an organ has no complication probability."""
     if rule.measure != "ntcp":
         return
+    twin = with_guided_targets(twin, regimen)
     for name, found in organ_complications(twin, regimen).items():
         if name in organs and not found.known:
             raise InvalidInput(f"{rule.organ_text(name)}: {found.reason}")
@@ -205,7 +208,7 @@ def _factor(
 ) -> tuple[float, str]:
     """What a regimen's doses are multiplied by, and the organ that then limits them."""
     _check_probabilities(rule, twin, regimen, organs)
-    own, most = courses_in_organs(twin, regimen), _most(regimen)
+    own, most = courses_in_organs(with_guided_targets(twin, regimen), regimen), _most(regimen)
 
     def refused(scale: float, when: str, remedy: str) -> InvalidInput:
         share, name = _worst(organs, own, scale)

@@ -15,6 +15,7 @@ from scenarios.stores import Keeping, Memory, Store
 from scenarios.study import Study
 from scenarios.together import crew_of
 from solvers.error_bars import MeshEdges, check_times
+from solvers.guided_targets import with_guided_targets
 from solvers.halved_steps import with_halved_steps
 from solvers.mesh_error import edges_of
 from solvers.profiles import with_profile
@@ -26,6 +27,7 @@ from twin.storage import sha256_of
 if TYPE_CHECKING:
     import xarray as xr
 
+    from twin.guided_target import GuidedTarget
     from twin.patient import Twin
     from twin.protocol import Progress, Solver
     from twin.regimen import Regimen
@@ -86,6 +88,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     study.check(twin)
     study = study.resolved(twin)
     edges = edges_of(twin)  # refuses meshes of one size
+    guided = [with_guided_targets(twin, arm.regimen).guided for arm in study.scenarios]
     hash_of: dict[tuple[int, int, str], str] = {}
     jobs: dict[str, Job] = {}
     for mesh, on_mesh, by in _kinds(twin, solver):
@@ -114,14 +117,16 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         "solver": options,
                         **_drugs(scenario.regimen),
                         **({} if setup is None else {"setup": setup.as_dict()}),
+                        **_guided_digests(guided[i]),
                     }
                 )
                 hash_of[(i, j, mesh)] = key
+                given = patient if setup is None else displaced
                 label = f"{scenario.name}, {case.name}" + ("" if first else f", {mesh}")
                 job = Job(
                     key,
                     label,
-                    patient if setup is None else displaced,
+                    given.replace(guided=guided[i]) if guided[i] else given,
                     scenario.regimen,
                     solver_of_case,
                     tuple(times.tolist()),
@@ -139,6 +144,11 @@ def _drugs(regimen: Regimen) -> dict[str, Any]:
     drugs = [load_drug(name) for name in regimen.drug_names]
     numbers = {drug.name: drug.as_dict() for drug in drugs if not drug.patient_parameters}
     return {"drugs": numbers} if numbers else {}
+
+
+def _guided_digests(guided: Mapping[str, GuidedTarget]) -> dict[str, Any]:
+    """The voxels of density-guided targets; nothing where there are none."""
+    return {"guided": {n: one.digest for n, one in guided.items()}} if guided else {}
 
 
 def _kinds(twin: Twin, solver: Solver) -> list[tuple[str, Twin, Solver]]:

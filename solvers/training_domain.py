@@ -134,6 +134,10 @@ class TrainingDomain:
             )
         if self.reference.radiotherapy[0].boost_target is not None:
             raise InvalidInput("A surrogate's reference has no boost; choose another reference.")
+        if self.reference.radiotherapy[0].density_guided_day is not None:
+            raise InvalidInput(
+                "A surrogate's reference has no density-guided target; choose another reference."
+            )
         expected = set(default_ranges(self.parameters))
         if set(self.ranges) != expected:
             raise InvalidInput(
@@ -227,6 +231,7 @@ class TrainingDomain:
             "fractions_per_day",
             "missed",
             "dose",
+            "density_guided_day",
         ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:

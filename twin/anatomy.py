@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from twin.patient_images import read_voxels
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
+
+if TYPE_CHECKING:
+    from twin.guided_target import GuidedTarget
 
 __all__ = ["Anatomy", "read_anatomy"]
 
@@ -48,6 +52,8 @@ class Anatomy:
         Where the dose of every course goes instead of its place.
     model : ModelChoice
         The growth model.
+    guided : mapping of str to GuidedTarget
+        None: density-guided targets need a mesh.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Anatomy:
     gfr_ml_min: float | None = None
     setup: SetupError | None = None
     model: ModelChoice = field(default_factory=ModelChoice)
+    guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)

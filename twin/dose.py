@@ -145,7 +145,10 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
         target = planning_target(twin, radiotherapy)
         return conformal(distance_to(target, spacing), target, BATH_SHARE), target
 
-    margins = radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm
+    margins = (
+        radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm,
+        radiotherapy.density_guided_day,
+    )  # fmt: skip
     relative, target = _remembered((anatomy, *map(str, margins)), main)
     total = np.float32(radiotherapy.total_dose_gy) * relative
     boosted = boost_target(twin, radiotherapy)

@@ -18,6 +18,7 @@ from twin.calendar import Calendar
 from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.grid import Grid
+from twin.guided_target import GuidedTarget
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -129,6 +130,8 @@ class Twin:
         Of treatment plans, for courses of radiotherapy that name one.
     setup : SetupError or None
         Where the dose of every course goes instead of its place.
+    guided : mapping of str to GuidedTarget
+        Density-guided targets of the courses that are to be given, by `Radiotherapy.guided_key`.
 
     Raises
     ------
@@ -157,6 +160,7 @@ class Twin:
     doses: Mapping[str, PlannedDose] = field(default_factory=dict)
     setup: SetupError | None = None
     gfr_ml_min: float | None = None
+    guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -178,6 +182,9 @@ class Twin:
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
         object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
+        for name, target in self.guided.items():
+            self._check_shape(target.mask.shape, f"target {name!r}")
+        object.__setattr__(self, "guided", MappingProxyType(dict(self.guided)))
         for what, mesh in self._meshes.items():
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
@@ -308,6 +315,8 @@ class Twin:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
         if self.setup is not None:
             digest.update(json.dumps(self.setup.as_dict()).encode())
+        for name, target in sorted(self.guided.items()):
+            digest.update(f"target {name} {target.digest}".encode())
         return digest.hexdigest()
 
     @property

@@ -76,6 +76,9 @@ class Radiotherapy:
     compensation : {"append", "second fraction", "none"}
         How missed fractions are made up for: at the end; as a second fraction, `interval_h`
         later, on the next treatment days; or not at all.
+    density_guided_day : float or None, [day]
+        The clinical target has the volume of the one by the clinical margin, but lies where the
+        tumour is predicted to be densest on this day; None for the margin's itself.
     """
 
     total_dose_gy: float
@@ -93,6 +96,7 @@ class Radiotherapy:
     compensation: Compensation = "append"
     dose: str | None = None
     every_days: int = 1
+    density_guided_day: float | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -119,6 +123,13 @@ class Radiotherapy:
             raise InvalidInput(
                 f"The dose {self.dose!r} of a plan has its boost in it; leave the boost out."
             )
+        if self.density_guided_day is not None:
+            check_range("The day of the density", self.density_guided_day, 0.0, 36500.0, "day")
+            if self.dose is not None:
+                raise InvalidInput(
+                    f"The dose {self.dose!r} of a plan has its target in it; leave the "
+                    "density-guided target out."
+                )
         self._check_timing()
 
     def _check_timing(self) -> None:
@@ -161,6 +172,20 @@ class Radiotherapy:
     def dose_per_fraction_gy(self) -> float:
         """Prescribed dose of one fraction, [Gy]."""
         return self.total_dose_gy / self.fractions
+
+    @property
+    def guided_key(self) -> str:
+        """Name of the density-guided target.
+
+        >>> Radiotherapy(
+        ...     total_dose_gy=60, fractions=30, start_day=9, density_guided_day=7
+        ... ).guided_key
+        'gtv + 15 mm by the density of day 7'
+        """
+        return (
+            f"{self.target} + {self.ctv_margin_mm:g} mm by the density of day "
+            f"{self.density_guided_day:g}"
+        )
 
     @property
     def fractions_given(self) -> int:
@@ -247,8 +272,12 @@ class Radiotherapy:
         if self.dose is not None:
             text += f"by the planned dose {self.dose!r}"
         else:
+            day, of_volume, where = self.density_guided_day, "", ""
+            if day is not None:
+                of_volume = "the volume of "
+                where = f", where the density predicted for day {day:g} is highest,"
             text += (
-                f"to {_target(self.target)} + {self.ctv_margin_mm:g} mm (CTV) + "
+                f"to {of_volume}{_target(self.target)} + {self.ctv_margin_mm:g} mm (CTV){where} + "
                 f"{self.ptv_margin_mm:g} mm (PTV)"
             )
         if self.boost_target is not None:

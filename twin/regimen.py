@@ -167,11 +167,7 @@ class Regimen:
 
     def as_dict(self) -> list[dict[str, Any]]:
         """A list that JSON can hold, one entry a course."""
-        entries = [{"kind": _kind(course), **asdict(course)} for course in self.courses]
-        for entry in entries:
-            if entry.get("every_days") == 1:  # as before there was a choice, also in hashes
-                del entry["every_days"]
-        return entries
+        return [{"kind": _kind(course), **_written(course)} for course in self.courses]
 
     @classmethod
     def from_dict(cls, entries: list[Mapping[str, Any]]) -> Regimen:
@@ -186,6 +182,15 @@ class Regimen:
                 )
             courses.append(_KINDS[kind](**values))
         return cls(*courses)
+
+
+def _written(course: Course) -> dict[str, Any]:
+    """A course as plain values, without what came later and is not used, as hashes hold these."""
+    fields = asdict(course)
+    for name, unused in (("every_days", 1), ("density_guided_day", None)):
+        if name in fields and fields[name] == unused:
+            del fields[name]
+    return fields
 
 
 def _by_name(courses: tuple[Course, ...]) -> dict[str, list[Course]]:

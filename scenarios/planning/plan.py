@@ -22,6 +22,7 @@ from scenarios.planning.warnings import PlanWarning, warnings_of
 from scenarios.tumour_control import ControlProbability, control_of, regrown_bed
 from solvers.drug_effects import doses_of_patient
 from solvers.radiosensitivity import REPOPULATION
+from solvers.guided_targets import with_guided_targets
 from twin.errors import InvalidInput
 from twin.targets import structure_mask
 
@@ -164,8 +165,9 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             arm = _arm(scenario, twin)
             if same is None:
                 level = rules.radiotherapy.coverage_level.value
-                targets = tuple(target_plans(twin, scenario.regimen, level, known_ml))
-                organs = tuple(organ_plans(twin, scenario.regimen, rules))
+                here = with_guided_targets(twin, scenario.regimen)
+                targets = tuple(target_plans(here, scenario.regimen, level, known_ml))
+                organs = tuple(organ_plans(here, scenario.regimen, rules))
             else:
                 targets, organs = arms[same - 1].targets, arms[same - 1].organs
         except InvalidInput as error:
@@ -263,7 +265,11 @@ def _operations(regimen: Regimen, twin: Twin) -> Iterator[OperationPlan]:
 def _same_doses(study: Study, regimen: Regimen, number: int) -> int | None:
     """The first arm before number `number` with the same courses of radiotherapy."""
     for other, scenario in enumerate(study.scenarios[: number - 1], start=1):
-        if scenario.regimen.radiotherapy == regimen.radiotherapy:
+        earlier = scenario.regimen
+        guided = any(one.density_guided_day is not None for one in regimen.radiotherapy)
+        if guided and earlier.resections != regimen.resections:
+            continue  # the predicted density is another
+        if earlier.radiotherapy == regimen.radiotherapy:
             return other
     return None
 

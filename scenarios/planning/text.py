@@ -229,6 +229,16 @@ def _course_lines(course: FractionPlan, target: TargetPlan, plan: StudyPlan) -> 
             f"{_plain(course.bed_gy - lost)} Gy, EQD2 {_plain(course.eqd2_gy * share)} Gy"
         )
     yield from _wrapped(text + ".", 5)
+    if target.guided is not None:
+        guided = target.guided
+        yield from _wrapped(
+            f"CTV by density: {target.ctv_ml:.1f} ml, as much as "
+            f"{target.target.upper()} + {target.ctv_margin_mm:g} mm, where the density predicted "
+            f"for day {guided.day:g} is above {guided.level:.2g} of capacity; "
+            f"{100 * guided.cells_outside:.2g} % of the predicted cells lie outside it, "
+            f"{100 * guided.cells_outside_margin:.2g} % outside the margin's.",
+            5,
+        )
     level = target.coverage_level * target.prescription_gy
     text = f"Targets: {'GTV' if target.target == 'gtv' else target.target} {target.gtv_ml:.1f} ml"
     if target.ctv_ml is not None and target.ptv_ml is not None:
