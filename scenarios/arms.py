@@ -51,6 +51,11 @@ class Scenario:
                 f"Scenario {self.name!r} is compared with itself; name another one or none."
             )
 
+    @property
+    def prescribed(self) -> Regimen:
+        """The regimen before its doses were made isotoxic."""
+        return self.regimen if self.rescaled is None else self.rescaled.prescribed
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -81,7 +81,7 @@ def rescaled_study(study: Study, twin: Twin) -> Study:
     known: dict[Any, tuple[float, str]] = {}
     arms = []
     for arm in study.scenarios:
-        regimen = arm.regimen if arm.rescaled is None else arm.rescaled.prescribed
+        regimen = arm.prescribed
         if not regimen.radiotherapy:
             arms.append(arm)
             continue
@@ -164,7 +164,7 @@ def _goal(study: Study, rule: Isotoxic, twin: Twin, organs: Mapping[str, _Organ]
     if rule.value is not None:
         return rule.value
     arm = study.scenario(str(rule.as_in))
-    regimen = arm.regimen if arm.rescaled is None else arm.rescaled.prescribed
+    regimen = arm.prescribed
     if not regimen.radiotherapy:
         raise InvalidInput(
             f"The arms are to be isotoxic with {arm.name!r}, which has no radiotherapy; name an "

@@ -171,10 +171,10 @@ class Study:
         return min(events[0].day, self.days) if events else 0.0
 
     def differs_in(self, scenario: Scenario) -> list[str]:
-        """What an arm does otherwise than the arm that it is compared with."""
+        """What an arm does otherwise than the arm that it is compared with, as prescribed."""
         if scenario.compared_with is None:
             return []
-        return scenario.regimen.differences(self.scenario(scenario.compared_with).regimen)
+        return scenario.prescribed.differences(self.scenario(scenario.compared_with).prescribed)
 
     def check(self, twin: Twin) -> None:
         """Raise `InvalidInput` unless every arm and case can be run on `twin`."""
