@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios.endpoints import Endpoint
+from scenarios.evidence import comparable, worst
 from scenarios.sensitivity import NEEDED, missing_corners
 from twin.regimen import Regimen
 
@@ -145,8 +146,12 @@ def statements(results: xr.Dataset, endpoints: Sequence[Endpoint]) -> list[State
     missing = missing_corners(study.get("cases", []))
     names = [str(name) for name in results["scenario"].values]
     cases = [str(name) for name in results["case"].values]
+    evidence = json.loads(results.attrs.get("evidence", "{}"))
+    groups = comparable([worst(evidence.get(name, {})) for name in names])
     found = []
     for i, j, about in _pairs(study):
+        if not any(i in group and j in group for group in groups):
+            continue  # such arms are never ranked against each other
         outcomes = (
             [] if missing else [_outcome(results, one, i, j, names, cases) for one in endpoints]
         )

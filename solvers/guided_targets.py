@@ -16,13 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from solvers.finite_element import NUMERICS_VERSION, FiniteElementSolver
-from solvers.models import compose
-from solvers.prepared import prepare
 from twin.errors import InvalidInput
 from twin.guided_target import GuidedTarget, guided_target
 from twin.mesh import Mesh
-from twin.meshing.voxel_cells import cells_at_voxels, linear_at
 from twin.patient import Twin
 from twin.protocol import Save
 from twin.regimen import Regimen
@@ -93,6 +89,8 @@ def with_guided_targets(twin: Twin, regimen: Regimen) -> Twin:
 
 
 def _target(twin: Twin, regimen: Regimen, course: Radiotherapy) -> GuidedTarget:
+    from solvers.finite_element import NUMERICS_VERSION
+
     operations, day = Regimen(*regimen.resections), float(course.density_guided_day or 0.0)
     parts = {
         "twin": twin.content_hash,
@@ -126,6 +124,12 @@ def living_density(twin: Twin, operations: Regimen, day: float) -> NDArray[np.fl
     In the middle of each voxel of an element in which tumour can live; brain tissue that lies
     just outside of such elements has the density of the nearest voxel inside.
     """
+    # assembles on a mesh; what only asks whether there is a guided target needs none of it
+    from solvers.finite_element import FiniteElementSolver
+    from solvers.models import compose
+    from solvers.prepared import prepare
+    from twin.meshing.voxel_cells import cells_at_voxels, linear_at
+
     model = compose(twin.model)
     names = tuple(model.names[k] for k in model.alive)
     solver = FiniteElementSolver()

@@ -334,8 +334,8 @@ def _course(twin: Twin) -> Hashable:
 
 
 def _guided(twin: Twin) -> Hashable:
-    """The density-guided targets of a twin, by identity of their voxels."""
-    return tuple((name, id(target)) for name, target in sorted(twin.guided.items()))
+    """The density-guided targets of a twin."""
+    return tuple((name, target.digest) for name, target in sorted(twin.guided.items()))
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()

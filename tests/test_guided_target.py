@@ -16,6 +16,7 @@ from scenarios.study_file import StudyFile, read_study
 from scenarios.surrogate_study import reference_scenario
 from solvers import FiniteElementSolver
 from solvers.guided_targets import living_density, with_guided_targets
+from solvers.torch_executor import TorchSolver
 from solvers.training_domain import TrainingDomain, default_ranges
 from twin.anatomy import read_anatomy
 from twin.courses import Drug, Radiotherapy, Resection
@@ -113,13 +114,16 @@ def test_targets_and_doses_follow(patient):
     solver = FiniteElementSolver()
     runs = [solver.solve(known, Regimen(one), [0.0, 40.0]) for one in (PLAIN, GUIDED)]
     assert float(runs[0].tumour_burden[1]) != float(runs[1].tumour_burden[1])
+    batch = TorchSolver(device="cpu").solve(known, Regimen(GUIDED), [0.0, 40.0])
+    assert float(batch.tumour_burden[1]) == pytest.approx(float(runs[1].tumour_burden[1]), rel=1e-8)
     again = solver.solve(patient, Regimen(PLAIN), [0.0, 40.0])
     np.testing.assert_array_equal(again.tumour_burden, runs[0].tumour_burden)
 
 
 def test_without_a_prediction_it_is_refused(patient, tmp_path):
-    with pytest.raises(InvalidInput, match="has to be predicted first"):
-        FiniteElementSolver().solve(patient, Regimen(GUIDED), [0.0, 40.0])
+    for solver in (FiniteElementSolver(), TorchSolver(device="cpu")):
+        with pytest.raises(InvalidInput, match="has to be predicted first"):
+            solver.solve(patient, Regimen(GUIDED), [0.0, 40.0])
     anatomy = read_anatomy(write_small_patient(tmp_path))
     with pytest.raises(InvalidInput, match="needs the patient with its mesh"):
         plan_study(Study({"a": Regimen(GUIDED)}, days=60.0), anatomy)

@@ -79,6 +79,7 @@ def test_stated_values(anatomy):
     """54 Gy of EQD2; and 5 % where EQD2 is TD50 (1 + m Phi^-1(0.05)) of the brainstem's fit."""
     rule = Isotoxic(measure="eqd2 mean", organ="brainstem", value=54.0)
     found = study(rule, SHORT).resolved(anatomy)
+    assert found.scenario("none") == Scenario("none", Regimen())
     assert given(found, "standard").total_dose_gy == pytest.approx(
         30.0 * (math.sqrt(8.2) - 1.0),
         abs=2e-4,  # d (1 + d/2) = 2 * 54/30

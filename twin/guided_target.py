@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,8 @@ class GuidedTarget:
         Density at its surface, by carrying capacity.
     cells_outside, cells_outside_margin : float, [1]
         Share of the predicted cells outside of it, and outside of the margin's target.
+    digest : str
+        Hexadecimal SHA-256 of the voxels.
     """
 
     mask: NDArray[np.bool_]
@@ -39,14 +41,12 @@ class GuidedTarget:
     level: float
     cells_outside: float
     cells_outside_margin: float
+    digest: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.mask.setflags(write=False)
-
-    @property
-    def digest(self) -> str:
-        """Hexadecimal SHA-256 of the voxels."""
-        return hashlib.sha256(np.packbits(self.mask).tobytes()).hexdigest()
+        voxels = np.packbits(self.mask).tobytes()
+        object.__setattr__(self, "digest", hashlib.sha256(voxels).hexdigest())
 
 
 def guided_target(
