@@ -17,7 +17,7 @@ __all__ = ["plans_table", "statement_table"]
 
 def _table(title: str, first: str) -> Table:
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold", min_width=28)
+    table.add_column(first, overflow="fold", min_width=36)
     return table
 
 
@@ -39,23 +39,24 @@ def plans_table(pair: PlanPair) -> Table:
     """Two plans of one patient, quantity by quantity."""
     title = (
         f"Plan {pair.arm!r} against {pair.other!r}, over {pair.over}\n"
-        "better: later progression, less of all else; > errors: apart by more than both numerical "
-        f"errors;\ndifference, median and range: {pair.arm!r} less {pair.other!r}"
+        f"better, worse: in so many of {pair.cases}, later progression and less of all else; "
+        "clear: in so many by more than both\n"
+        f"numerical errors; difference: median (range) of {pair.arm!r} less {pair.other!r}"
     )
-    table = _table(title, "quantity")
-    for head in ("better", "worse", "> errors", "P better (95 %)", "difference", "range"):
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("quantity", overflow="fold")
+    for head in ("better", "worse", "clear", "P better (95 %)", "difference"):
         table.add_column(head, justify="right")
     for row in pair.rows:
-        chance = "-"
-        if row.interval is not None:
+        chance = "-" if row.better or row.worse else "same"
+        if row.interval is not None and chance == "-":
             chance = f"{row.probability:.2f} ({row.interval[0]:.2f}-{row.interval[1]:.2f})"
         table.add_row(
             Text(row.quantity),
-            f"{row.better} of {pair.cases}",
-            f"{row.worse} of {pair.cases}",
-            "-" if row.beyond_error is None else f"{row.beyond_error} of {pair.cases}",
+            f"{row.better}",
+            f"{row.worse}",
+            "-" if row.beyond_error is None else f"{row.beyond_error}",
             chance,
-            f"{row.median:+.3g} {row.unit}",
-            f"{row.least:+.3g} to {row.greatest:+.3g}",
+            f"{row.median:+.2g} ({row.least:+.2g} to {row.greatest:+.2g}) {row.unit}",
         )
     return table

@@ -30,10 +30,10 @@ SAME_GY, SAME_PROBABILITY = 0.1, 0.001
 _Z = 1.959963984540054
 RULE = (
     "Plans of one patient: an organ's EQD2 counts as lower from "
-    f"{SAME_GY:g} Gy on, its complication probability from {100 * SAME_PROBABILITY:g} % on. P is "
-    "the share of the cases in each set-up draw, on average over the draws, its interval (95 %, "
-    "Wilson's) that of so many draws as there are: the cases were chosen, not drawn, and their "
-    "number narrows nothing."
+    f"{SAME_GY:g} Gy on, its complication probability from {100 * SAME_PROBABILITY:g} % on (below "
+    "that in both it is left out). P is the share of the cases in each set-up draw, on average "
+    "over the draws, its interval (95 %, Wilson's) that of so many draws as there are: the cases "
+    "were chosen, not drawn, and their number narrows nothing."
 )
 
 
@@ -278,8 +278,10 @@ def _organs(
             ("organ_ntcp", "NTCP", "%", 100.0, SAME_PROBABILITY),
         ):
             value = _by_case(results, variable)[:, :, k]
-            difference = (value[i] - value[j])[list(chosen)]
-            if np.isfinite(difference).all():
+            both = value[[i, j]][:, list(chosen)]
+            difference = both[0] - both[1]
+            unlikely = variable == "organ_ntcp" and not (both >= least).any()
+            if np.isfinite(difference).all() and not unlikely:
                 name = organ.replace("_", " ")
                 found.append((f"{name}, {what}", unit, scale, least, difference))
     return found

@@ -56,7 +56,7 @@ def sensitivity_cases(base: ParameterSet) -> list[Case]:
     >>> from twin.parameters import load_parameter_set
     >>> cases = sensitivity_cases(load_parameter_set("glioblastoma"))
     >>> len(cases), cases[0].name
-    (8, 'alpha/beta 3 Gy, alpha 0.03 and growth 0.02, settled profile')
+    (8, 'a/b 3, alpha 0.03, rho 0.02, settled')
     """
     rate = base.value("proliferation_rate")
     found = []
@@ -67,8 +67,7 @@ def sensitivity_cases(base: ParameterSet) -> list[Case]:
         }
         found.append(
             Case(
-                f"alpha/beta {ratio:g} Gy, alpha {alpha:g} and growth {growth:g}, {profile} "
-                "profile",
+                f"a/b {ratio:g}, alpha {alpha:g}, rho {growth:g}, {profile}",
                 {"alpha_beta": ratio, "alpha": alpha, "proliferation_rate": growth, **moved},
                 profile=profile,
             )

@@ -139,7 +139,10 @@ def open_questions(results: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def statements(results: xr.Dataset, endpoints: Sequence[Endpoint]) -> list[Statement]:
-    """What can be said about every two arms that differ in fraction size or margin alone."""
+    """What can be said about arms that differ in fraction size or margin alone.
+
+    Of arms that are compared with each other; of every two where none is compared with any.
+    """
     study = json.loads(results.attrs.get("study", "{}"))
     if "scenarios" not in study:
         return []
@@ -148,8 +151,11 @@ def statements(results: xr.Dataset, endpoints: Sequence[Endpoint]) -> list[State
     cases = [str(name) for name in results["case"].values]
     evidence = json.loads(results.attrs.get("evidence", "{}"))
     groups = comparable([worst(evidence.get(name, {})) for name in names])
+    others = [arm.get("compared_with") for arm in study["scenarios"]]
     found = []
     for i, j, about in _pairs(study):
+        if any(others) and names[i] != others[j] and names[j] != others[i]:
+            continue
         if not any(i in group and j in group for group in groups):
             continue  # such arms are never ranked against each other
         outcomes = (
@@ -174,16 +180,11 @@ def _outcome(
             f"{better!r} in all {len(cases)} cases, by {low:.3g} to {high:.3g} {endpoint.unit}."
         )
     else:
-        parts = [
-            f"{word} in {', '.join(repr(cases[k]) for k in np.flatnonzero(where))}"
-            for word, where in (
-                (f"{names[i]!r} is", ahead),
-                (f"{names[j]!r} is", behind),
-                ("their numerical errors are larger than the difference", ~(ahead | behind)),
-            )
-            if where.any()
-        ]
-        sentence = f"not determined: {'; '.join(parts)}."
+        sentence = (
+            f"not determined: of {len(cases)} cases {names[i]!r} is better in {ahead.sum()}, "
+            f"{names[j]!r} in {behind.sum()}, and in {(~(ahead | behind)).sum()} the difference is "
+            "below the numerical errors."
+        )
     return Outcome(
         endpoint.name,
         endpoint.unit,
