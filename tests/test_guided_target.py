@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dicom_makers import make_series
 from fake_solver import FakeSolver
 from small_patient import TUMOUR_CENTRE_MM, write_small_patient
 
+import twin
 from scenarios.planning import plan_study
 from scenarios.planning.record import plan_record
 from scenarios.run import plan as runs_of
@@ -20,6 +22,7 @@ from solvers.torch_executor import TorchSolver
 from solvers.training_domain import TrainingDomain, default_ranges
 from twin.anatomy import read_anatomy
 from twin.courses import Drug, Radiotherapy, Resection
+from twin.dicom.structure_set import read_structure_set
 from twin.dose import dose_maps
 from twin.errors import InvalidInput
 from twin.guided_target import guided_target
@@ -33,6 +36,22 @@ PLAIN = Radiotherapy(
     total_dose_gy=20.0, fractions=10, start_day=7.0, ctv_margin_mm=6.0, ptv_margin_mm=2.0
 )
 GUIDED = replace(PLAIN, density_guided_day=7.0)
+STUDY = """\
+format = 1
+patient = "patient.toml"
+horizon = "28 day"
+
+[[scenario]]
+name = "a"
+
+[[scenario.radiotherapy]]
+total_dose = "20 Gy"
+fractions = 10
+start = "7 day"
+margin = "6 mm"
+planning_margin = "2 mm"
+density_guided = "7 day"
+"""
 
 
 def places(twin):
@@ -223,12 +242,7 @@ def test_a_study_of_both_is_planned_run_and_exported(patient):
 
 def test_the_study_file_and_its_plan(tmp_path, capsys):
     write_small_patient(tmp_path)
-    (tmp_path / "study.toml").write_text(
-        'format = 1\npatient = "patient.toml"\nhorizon = "60 day"\n[[scenario]]\nname = "a"\n'
-        '[[scenario.radiotherapy]]\ntotal_dose = "20 Gy"\nfractions = 10\nstart = "7 day"\n'
-        'margin = "6 mm"\nplanning_margin = "2 mm"\ndensity_guided = "7 day"\n',
-        encoding="utf-8",
-    )
+    (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
     read = read_study(tmp_path / "study.toml")
     assert read.study.scenarios[0].regimen == Regimen(GUIDED)
     assert main(["plan", str(tmp_path / "study.toml"), "--quiet"]) == 0
@@ -236,3 +250,25 @@ def test_the_study_file_and_its_plan(tmp_path, capsys):
     assert StudyFile.model_json_schema()["$defs"]["RadiotherapyTable"]["properties"][
         "density_guided"
     ]
+
+
+def test_it_is_exported_as_an_rt_structure_set(tmp_path, capsys):
+    """By the commands alone; contours read back enclose the target's volume at its place."""
+    write_small_patient(tmp_path)
+    (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
+    shape = (29, 29, 29)  # the patient's own voxels; finer ones round the corners of its mask
+    make_series(
+        tmp_path / "ct", shape=shape, spacing=(2.0, 2.0, 2.0), position=(-28.0, -28.0, -28.0),
+        values=np.zeros(shape),
+    )  # fmt: skip
+    results = str(tmp_path / "results")
+    assert main(["run", str(tmp_path / "study.toml"), "-o", results, "--quiet"]) == 0
+    words = ["export", results, "--series", str(tmp_path / "ct"), "--day", "7", "--planned"]
+    assert main([*words, "--only", "rtstruct", "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    found = read_structure_set(tmp_path / "out" / "prediction_rtstruct.dcm")
+    patient = twin.load(tmp_path)
+    mask = with_guided_targets(patient, Regimen(GUIDED)).guided[GUIDED.guided_key].mask
+    name = "CTV by density day 7"
+    assert {name, "PTV"} <= set(found.structures)
+    assert found.volume_ml(name) == pytest.approx(patient.grid.volume_ml(mask), rel=0.01)
+    assert name in capsys.readouterr().out
