@@ -19,8 +19,8 @@ from scenarios.paired_plans import RULE as PLANS_RULE
 from scenarios.paired_plans import PlanPair, plan_pairs
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
-from scenarios.tumour_control import RULE as CONTROL_RULE
 from scenarios.statements import Statement, statements
+from scenarios.tumour_control import RULE as CONTROL_RULE
 from solvers import error_bars
 from twin.errors import InvalidInput
 from twin.site import site_from_record

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
-from scenarios.tumour_control import control_of
 from scenarios.organ_cases import organ_evidence, organs_by_case
+from scenarios.tumour_control import control_of
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.guided_targets import with_guided_targets

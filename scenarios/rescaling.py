@@ -117,7 +117,7 @@ def _organs(rule: Isotoxic, twin: Twin) -> dict[str, _Organ]:
     found: dict[str, _Organ] = {}
     for name in present if rule.organ == WORST else (rule.organ,):
         measure = _measure(rule, name, twin.grid.voxel_mm3)
-        limit = _limit(rule, name) if rule.organ == WORST else 1.0
+        limit = _limit(rule, name, twin) if rule.organ == WORST else 1.0
         if measure is not None and limit is not None:
             parameter = str(present[name].parameter)
             ratio = twin.parameters.value(parameter)
@@ -144,7 +144,7 @@ def _measure(rule: Isotoxic, organ: str, voxel_mm3: float) -> _Measure | None:
     return None if fit is None else fit.probability
 
 
-def _limit(rule: Isotoxic, organ: str) -> float | None:
+def _limit(rule: Isotoxic, organ: str, twin: Twin) -> float | None:
     """The lowest limit of an organ on file, [Gy], by the rule's measure; 1 of a probability."""
     from scenarios.planning.limits import load_limits
 
@@ -153,7 +153,7 @@ def _limit(rule: Isotoxic, organ: str) -> float | None:
     of_measure = rule.measure.removeprefix("eqd2 ").lower()
     values = [
         limit.value
-        for limit in load_limits().organ
+        for limit in load_limits().at(twin.parameters.site).organ
         if limit.concerns(organ) and limit.measure.lower() == of_measure and not limit.together
     ]
     return min(values, default=None)

@@ -144,7 +144,7 @@ def statements(results: xr.Dataset, endpoints: Sequence[Endpoint]) -> list[State
     Of arms that are compared with each other; of every two where none is compared with any.
     """
     study = json.loads(results.attrs.get("study", "{}"))
-    if "scenarios" not in study:
+    if "scenarios" not in study or not endpoints:  # tumour control has its own statement
         return []
     missing = missing_corners(study.get("cases", []))
     names = [str(name) for name in results["scenario"].values]

@@ -228,6 +228,11 @@ class Study:
         if self.sensitivity:
             from scenarios.sensitivity import sensitivity_cases
 
+            if not twin.model.grows:
+                raise InvalidInput(
+                    "[sensitivity] adds cases of growth and of the start of a model that grows, "
+                    "which this patient's does not; write cases of alpha_beta instead."
+                )
             names = {case.name for case in self.cases}
             more = [one for one in sensitivity_cases(twin.parameters) if one.name not in names]
             study = self.replace(cases=(*self.cases, *more))

@@ -79,6 +79,11 @@ def with_guided_targets(twin: Twin, regimen: Regimen) -> Twin:
     if not courses:
         return twin
     check_guided(regimen, twin.calendar)
+    if not twin.model.grows:
+        raise InvalidInput(
+            "A density-guided target needs a model that grows, by which the density is predicted; "
+            "this patient's does not: leave density_guided out."
+        )
     if not hasattr(twin, "mesh"):
         raise InvalidInput(
             "A density-guided target needs the patient with its mesh, on which the density is "

@@ -10,12 +10,13 @@ import pytest
 from fake_solver import FakeSolver
 from scipy.special import ndtri
 from small_patient import PATIENT_TOML, write_small_patient
+from test_tumour_control import course, with_uniform_dose
 
 import twin
 from scenarios.comparison import compare
 from scenarios.isotoxic import Isotoxic
 from scenarios.metrics import dose_per_fraction_of_bed
-from scenarios.organs import organ_doses
+from scenarios.organs import organ_doses, organs_of
 from scenarios.planning import plan_study
 from scenarios.run import plan as runs_of
 from scenarios.study import Scenario, Study
@@ -242,3 +243,24 @@ def test_a_built_patient_gives_the_same_doses(folder, anatomy):
     fair = study(rule, SHORT)
     whole = twin.load(folder)
     assert fair.resolved(whole).scenarios[2].regimen == fair.resolved(anatomy).scenarios[2].regimen
+
+
+def test_other_sites():
+    """The prostate of the example: no growth, so no density and no such cases, but isotoxic arms.
+
+    An even 74 Gy in 37 to the rectum, and 20 fractions of the same BED.
+    """
+    prostate = with_uniform_dose("prostate")
+    (organ,) = [name for name in organs_of(prostate) if "rectum" in name]
+    ratio = prostate.parameters.value(str(organs_of(prostate)[organ].parameter))
+    long, short = course(74.0, 37), course(60.0, 20)
+    rule = Isotoxic(measure="eqd2 mean", organ=organ, as_in="long")
+    arms = {"long": Regimen(long), "short": Regimen(short)}
+    found = given(Study(arms, days=120.0, isotoxic=rule).resolved(prostate), "short")
+    each = dose_per_fraction_of_bed(74.0 * (1.0 + 2.0 / ratio), 20, ratio)
+    assert found.total_dose_gy == pytest.approx(20.0 * each, abs=1e-3)
+    with pytest.raises(InvalidInput, match="write cases of alpha_beta instead"):
+        Study(arms, days=120.0, sensitivity=True).resolved(prostate)
+    guided = replace(long, dose=None, density_guided_day=14.0)
+    with pytest.raises(InvalidInput, match="needs a model that grows"):
+        plan_study(Study({"a": Regimen(guided)}, days=120.0), prostate)

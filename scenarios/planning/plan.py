@@ -21,8 +21,8 @@ from scenarios.planning.schedule import (
 from scenarios.planning.warnings import PlanWarning, warnings_of
 from scenarios.tumour_control import ControlProbability, control_of, regrown_bed
 from solvers.drug_effects import doses_of_patient
-from solvers.radiosensitivity import REPOPULATION
 from solvers.guided_targets import with_guided_targets
+from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
 from twin.targets import structure_mask
 
