@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,12 @@ from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
 from scenarios.control_table import control_notes, control_row
 from scenarios.evidence import evidence_sentences, marker_notes
+from scenarios.isotoxic import isotoxic_sentences
+from scenarios.paired_plans import RULE as PLANS_RULE
+from scenarios.paired_plans import PlanPair, plan_pairs
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import ScanCalendar, Scans, scans_of_arm
+from scenarios.statements import Statement, statements
 from scenarios.tumour_control import RULE as CONTROL_RULE
 from solvers import error_bars
 from twin.errors import InvalidInput
@@ -60,6 +64,10 @@ class Comparison:
         Over all cases.
     notes : list of str
         The rules behind the numbers.
+    statements : list of Statement
+        What may be said of arms that differ in fraction size or margin alone.
+    plans : list of PlanPair
+        Arms that differ in their planned dose alone, draw by draw.
     """
 
     case: str
@@ -72,6 +80,8 @@ class Comparison:
     warnings: list[str]
     rankings: list[ranking.Ranking]
     notes: list[str]
+    statements: list[Statement] = field(default_factory=list)
+    plans: list[PlanPair] = field(default_factory=list)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -105,6 +115,8 @@ class Comparison:
                 }
                 for one in self.rankings
             ],
+            "statements": [one.as_dict() for one in self.statements],
+            "plans": [one.as_dict() for one in self.plans],
             "notes": self.notes,
         }
 
@@ -157,6 +169,8 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
     site, grows = site_from_record(results.attrs), "tumour_control" not in results
     index = pd.Index(names, name="scenario")
     calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
+    endpoints = ranking.default_endpoints(results)
+    said, plans = statements(results, endpoints), plan_pairs(results, endpoints)
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
@@ -172,7 +186,13 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         differences=differences,
         warnings=list(study.get("warnings", [])),
         rankings=ranking.rank(results),
+        statements=said,
+        plans=plans,
         notes=[
+            *(sentence for one in said for sentence in one.sentences()),
+            *(sentence for pair in plans for sentence in pair.sentences()),
+            *([PLANS_RULE] if plans else []),
+            *isotoxic_sentences(study),
             "Volumes are softened visible volumes; ± is the "
             + str(results.attrs.get("numerical_error_rule", "numerical error"))
             + ".",

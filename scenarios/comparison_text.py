@@ -15,6 +15,7 @@ from rich.text import Text
 
 from scenarios.complications import percent
 from scenarios.control_table import control_tables
+from scenarios.fair_text import plans_table, statement_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +115,8 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         *_recovered(comparison),
         *_complications(comparison),
         *_rankings(comparison),
+        *(statement_table(one) for one in comparison.statements if one.outcomes),
+        *map(plans_table, comparison.plans),
     ):
         console.print(table)
         console.print()

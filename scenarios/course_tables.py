@@ -105,6 +105,12 @@ class RadiotherapyTable(StudyTable):
     dose: str | None = Field(
         default=None, description="name of a planned dose in patient.toml, scaled to total_dose"
     )
+    density_guided: Day | None = Field(
+        default=None,
+        description="the target has the margin's volume, but lies where the density predicted for "
+        "this day is highest",
+        examples=["28 day"],
+    )
     fractions_per_day: int = Field(default=1, ge=1, le=3, description="on a treatment day")
     interval: Hour = quantity("time between the fractions of a day", "6 h")
     every: WholeDays = quantity("from a treatment day to the next, at the least", "1 day")
@@ -146,6 +152,7 @@ class RadiotherapyTable(StudyTable):
             weekdays_only=self.weekdays_only,
             every_days=self.every,
             dose=self.dose,
+            density_guided_day=self.density_guided,
             fractions_per_day=self.fractions_per_day,
             interval_h=self.interval,
             missed=tuple(self.missed),

@@ -147,11 +147,15 @@ def describe(study: Study, twin: Twin) -> str:
     for scenario in study.scenarios:
         lines.append(f"{scenario.name}")
         lines += [f"  {sentence}" for sentence in scenario.regimen.describe(calendar)]
+        if scenario.rescaled is not None:
+            lines.append(f"  {scenario.rescaled.sentence}")
         if scenario.compared_with is not None:
             differences = study.differs_in(scenario) or ["nothing"]
             lines.append(
                 f"  Compared with {scenario.compared_with!r}; differs in: {'; '.join(differences)}."
             )
+    if study.isotoxic is not None:
+        lines += ["", study.isotoxic.describe()]
     lines.append("")
     for case in study.cases:
         lines.append(f"case {case.name}: {changes_text(case, twin.parameters)}")
@@ -175,4 +179,6 @@ def changes_text(case: Case, base: ParameterSet) -> str:
     ]
     if case.setup is not None:
         parts.append(case.setup.describe())
+    if case.profile is not None:
+        parts.append(f"from the {case.profile} initial profile")
     return ("; ".join(parts) or f"the parameters of the patient ({base.name})") + "."

@@ -54,6 +54,8 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
             names.append("repair_half_life")
         if twin.hypoxia is not None:
             names += HYPOXIA_PARAMETERS
+    if scenario.rescaled is not None:
+        names += scenario.rescaled.parameters
     drugs, deliveries = scenario.regimen.drug_names, deliveries_of(scenario.regimen)
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]

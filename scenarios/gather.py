@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
+from scenarios.organ_cases import organ_evidence, organs_by_case
 from scenarios.redrawn import REDRAWN, has_replans, redrawn_targets
 from scenarios.tumour_control import control_of
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
+from solvers.guided_targets import with_guided_targets
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
 from twin.beams import CAVEAT as BEAMS
@@ -90,25 +92,26 @@ def gather(
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
+    twins = [with_guided_targets(twin, scenario.regimen) for scenario in study.scenarios]
     by_course = [
         organs.course_effects(
-            twin,
+            one,
             scenario.regimen,
-            redrawn=redrawn_targets(_required(run_of(i, 0, MESHES[0])), twin)
+            redrawn=redrawn_targets(_required(run_of(i, 0, MESHES[0])), one)
             if has_replans(scenario.regimen)
             else None,
         )
-        for i, scenario in enumerate(study.scenarios)
+        for i, (one, scenario) in enumerate(zip(twins, study.scenarios, strict=True))
     ]
     effects = [
-        organs.organ_eqd2(twin, scenario.regimen, effects=of)
-        for scenario, of in zip(study.scenarios, by_course, strict=True)
+        organs.organ_eqd2(one, scenario.regimen, effects=of)
+        for one, scenario, of in zip(twins, study.scenarios, by_course, strict=True)
     ]
     data.update(_treatment(study, twin, effects))
     data.update(_recovered_doses(twin, study, by_course, effects))
     risks = [
-        organ_complications(twin, scenario.regimen, effect=effect)
-        for scenario, effect in zip(study.scenarios, effects, strict=True)
+        organ_complications(one, scenario.regimen, effect=effect)
+        for one, scenario, effect in zip(twins, study.scenarios, effects, strict=True)
     ]
     data["organ_ntcp"] = (
         ("scenario", "organ"),
@@ -116,6 +119,7 @@ def gather(
     )
     if not twin.model.grows:
         data.update(_control(study, twin))
+    data.update(organs_by_case(study, twins, risks))
     data.update(_fields(run_of, scenarios))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
@@ -139,6 +143,8 @@ def gather(
     for axis, column in zip("xyz", twin.mesh.points.T, strict=True):
         coordinates[f"node_{axis}"] = ("node", column)
     results = xr.Dataset(data, coordinates, attrs=_attrs(study, twin, first, edges))
+    if any(one.dose for arm in study.scenarios for one in arm.regimen.radiotherapy):
+        results.attrs["organ_evidence"] = organ_evidence(twin)
     results.attrs["complications"] = json.dumps(_fits(risks), ensure_ascii=False)
     return describe_variables(results)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ __all__ = [
     "CAVEAT",
     "HOTTEST_MM3",
     "CourseEffect",
+    "CourseInOrgan",
     "OrganDose",
     "caveat",
     "course_effects",
+    "courses_in_organs",
     "known_delivered",
     "organ_doses",
     "organ_eqd2",
@@ -113,9 +115,10 @@ def course_effects(
     several of a day. A course before day 0 whose dose is not known is left out. One whose target
     is redrawn during the run needs `redrawn` of that run; without it, it is not a number.
     """
+    before = twin if twin.setup is None else twin.replace(setup=None)  # errors are of the future
     delivered = known_delivered(twin)
     courses = (*delivered.radiotherapy, *regimen.radiotherapy)
-    maps = dose_maps(twin, delivered) + dose_maps(twin, regimen)
+    maps = dose_maps(before, delivered) + dose_maps(twin, regimen)
     numbers = [-1] * len(delivered.radiotherapy) + [
         number for number, one in enumerate(regimen.courses) if isinstance(one, Radiotherapy)
     ]
@@ -130,9 +133,7 @@ def course_effects(
             alpha_beta = twin.parameters.value(str(organ.parameter))
             effect[name] = np.zeros(int(organ.mask.sum()))
             for part in parts:
-                dose_gy = _photon_dose(part, organ.mask, alpha_beta)
-                whole = bed(dose_gy, part.given, alpha_beta / factor)
-                effect[name] = effect[name] + whole / (1.0 + 2.0 / alpha_beta)
+                effect[name] += CourseInOrgan.of(part, organ.mask, factor).eqd2(alpha_beta)
             if not parts:
                 effect[name][:] = np.nan
         days = course.fraction_days(twin.calendar)
@@ -191,6 +192,72 @@ def organ_eqd2_recovered(
     return result if credited else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CourseInOrgan:
+    """What one course of radiotherapy gives to the voxels of an organ.
+
+    Parameters
+    ----------
+    given_gy, per_fraction_gy : ndarray, [Gy], shape (voxel,)
+        Physical dose of the fractions that are given, and of one.
+    given : int
+        Number of fractions that are given.
+    unrepaired : float, [1]
+        Mean factor of beta by damage that is not repaired between them.
+    rbe_model, let_kev_um
+        As of a `DoseMap`, in the voxels.
+    """
+
+    given_gy: NDArray[np.float32]
+    per_fraction_gy: NDArray[np.float32]
+    given: int
+    unrepaired: float
+    rbe_model: str | None = None
+    let_kev_um: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, course: DoseMap, mask: NDArray[np.bool_], unrepaired: float) -> CourseInOrgan:
+        """What a dose gives to the voxels of a mask."""
+        return cls(
+            course.given_gy[mask],
+            course.per_fraction_gy[mask],
+            course.given,
+            unrepaired,
+            course.rbe_model,
+            None if course.let_kev_um is None else course.let_kev_um[mask],
+        )
+
+    def eqd2(self, alpha_beta_gy: float, scale: float = 1.0) -> NDArray[np.float64]:
+        """EQD2 of the course with its dose, in the same fractions, times `scale`, [Gy]."""
+        dose = self._photons(alpha_beta_gy, scale)
+        whole = bed(dose, self.given, alpha_beta_gy / self.unrepaired)
+        return whole / (1.0 + 2.0 / alpha_beta_gy)
+
+    def _photons(self, alpha_beta_gy: float, scale: float) -> NDArray[np.floating]:
+        """Dose of photons with the same effect, [Gy]."""
+        given: NDArray[np.floating] = self.given_gy
+        each: NDArray[np.floating] = self.per_fraction_gy
+        if scale != 1.0:
+            given, each = scale * given.astype(np.float64), scale * each.astype(np.float64)
+        if self.rbe_model is None or self.let_kev_um is None:
+            return given
+        model: Any = self.rbe_model
+        return given * proton_rbe(each, self.let_kev_um, alpha_beta=alpha_beta_gy, model=model)
+
+
+def courses_in_organs(twin: Twin, regimen: Regimen) -> dict[str, list[CourseInOrgan]]:
+    """Each course of radiotherapy of a regimen in each organ, by its name."""
+    maps = dose_maps(twin, regimen)
+    unrepaired = [_unrepaired(twin, course) for course in regimen.radiotherapy]
+    return {
+        name: [
+            CourseInOrgan.of(course, organ.mask, factor)
+            for course, factor in zip(maps, unrepaired, strict=True)
+        ]
+        for name, organ in organs_of(twin).items()
+    }
+
+
 def organ_doses(
     twin: Twin, regimen: Regimen, *, effect: Mapping[str, NDArray[np.float64]] | None = None
 ) -> dict[str, OrganDose]:
@@ -218,14 +285,3 @@ def _unrepaired(twin: Twin, course: Radiotherapy) -> float:
     hours = 24.0 * np.array(course.fraction_days(twin.calendar))
     half_life = twin.parameters.value("repair_half_life_late")
     return float(repair_between(hours - hours[0], half_life).mean())
-
-
-def _photon_dose(
-    course: DoseMap, mask: NDArray[np.bool_], alpha_beta: float
-) -> NDArray[np.floating]:
-    """Dose of all given fractions in a mask, [Gy] of photons with the same effect."""
-    given: NDArray[np.floating] = course.given_gy[mask]
-    if course.rbe_model is None or course.let_kev_um is None:
-        return given
-    each, let = course.per_fraction_gy[mask], course.let_kev_um[mask]
-    return given * proton_rbe(each, let, alpha_beta=alpha_beta, model=course.rbe_model)  # type: ignore[arg-type]

@@ -291,7 +291,8 @@ class Prepared:
         def make() -> NDArray[np.float64]:
             return np.maximum(at_nodes(self.twin, self.dose_map(key).total_gy), 0.0)
 
-        return scale * self._remember(("dose", key, self.twin.setup), make, of_a_kind=16)
+        where = "dose", key, self.twin.setup, _guided(self.twin)
+        return scale * self._remember(where, make, of_a_kind=16)
 
     def oxygen_factor(self, parameters: ParameterSet) -> NDArray[np.float64] | None:
         """Factor of the dose at the nodes by the hypoxia image, [1], shape (node,).
@@ -363,7 +364,15 @@ def _identity(twin: Twin) -> Hashable:
 
 def _course(twin: Twin) -> Hashable:
     """What doses, schedules and migration read of a twin besides its anatomy."""
-    return twin.model.grows, twin.setup, twin.body_surface_m2, twin.gfr_ml_min, twin.calendar
+    return (
+        twin.model.grows, twin.setup, _guided(twin), twin.body_surface_m2, twin.gfr_ml_min,
+        twin.calendar,
+    )  # fmt: skip
+
+
+def _guided(twin: Twin) -> Hashable:
+    """The density-guided targets of a twin."""
+    return tuple((name, target.digest) for name, target in sorted(twin.guided.items()))
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()

@@ -138,6 +138,10 @@ class TrainingDomain:
             raise InvalidInput(
                 "A surrogate's reference is not replanned during a run; choose another reference."
             )
+        if self.reference.radiotherapy[0].density_guided_day is not None:
+            raise InvalidInput(
+                "A surrogate's reference has no density-guided target; choose another reference."
+            )
         expected = set(default_ranges(self.parameters))
         if set(self.ranges) != expected:
             raise InvalidInput(
@@ -233,6 +237,7 @@ class TrainingDomain:
             "dose",
             "replans",
             "beams",
+            "density_guided_day",
         ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:

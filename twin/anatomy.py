@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from twin.patient_images import read_voxels
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
+
+if TYPE_CHECKING:
+    from twin.guided_target import GuidedTarget
 
 __all__ = ["Anatomy", "read_anatomy"]
 
@@ -53,6 +57,8 @@ class Anatomy:
         The growth model.
     perfusion : ndarray of float32 or None, shape of the grid
         Over its reference, [1], for drugs that are delivered by it.
+    guided : mapping of str to GuidedTarget
+        None: density-guided targets need a mesh.
     """
 
     name: str
@@ -69,6 +75,7 @@ class Anatomy:
     hypoxia: HypoxiaImage | None = None
     model: ModelChoice = field(default_factory=ModelChoice)
     perfusion: NDArray[np.float32] | None = None
+    guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)

@@ -147,7 +147,10 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
         return _around(twin, radiotherapy, planning_target(twin, radiotherapy))
 
     beams = radiotherapy.beams
-    margins = radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm, *beams
+    margins = (
+        radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm,
+        radiotherapy.density_guided_day, *beams,
+    )  # fmt: skip
     relative, target = _remembered((anatomy, *map(str, margins)), main)
     total = np.float32(radiotherapy.total_dose_gy) * relative
     boosted = boost_target(twin, radiotherapy)

@@ -18,6 +18,7 @@ from twin.calendar import Calendar
 from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.grid import Grid
+from twin.guided_target import GuidedTarget
 from twin.hypoxia import HypoxiaImage
 from twin.markers import marker_sentences
 from twin.mesh import Mesh
@@ -135,6 +136,8 @@ class Twin:
         By which the effect of radiation varies from place to place; not with hypoxic cells.
     perfusion : ndarray of float32 or None, shape of the grid
         Over its reference, [1], for drugs that are delivered by it.
+    guided : mapping of str to GuidedTarget
+        Density-guided targets of the courses that are to be given, by `Radiotherapy.guided_key`.
 
     Raises
     ------
@@ -165,6 +168,7 @@ class Twin:
     gfr_ml_min: float | None = None
     hypoxia: HypoxiaImage | None = None
     perfusion: NDArray[np.float32] | None = None
+    guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -198,6 +202,9 @@ class Twin:
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
         object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
+        for name, target in self.guided.items():
+            self._check_shape(target.mask.shape, f"target {name!r}")
+        object.__setattr__(self, "guided", MappingProxyType(dict(self.guided)))
         for what, mesh in self._meshes.items():
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
@@ -332,6 +339,8 @@ class Twin:
             digest.update(b"perfusion" + _digest(self.perfusion))
         if self.setup is not None:
             digest.update(json.dumps(self.setup.as_dict()).encode())
+        for name, target in sorted(self.guided.items()):
+            digest.update(f"target {name} {target.digest}".encode())
         return digest.hexdigest()
 
     @property

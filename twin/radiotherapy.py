@@ -96,6 +96,9 @@ class Radiotherapy:
     replans : tuple of Replan
         When the target is redrawn on the predicted tumour, with the same margins and dose per
         fraction; of the geometric dose only.
+    density_guided_day : float or None, [day]
+        The clinical target has the volume of the one by the clinical margin, but lies where the
+        tumour is predicted to be densest on this day; None for the margin's itself.
     """
 
     total_dose_gy: float
@@ -116,6 +119,7 @@ class Radiotherapy:
     replans: tuple[Replan, ...] = field(default=(), metadata=LATER)
     beams: tuple[float, ...] = field(default=(), metadata=LATER)
     every_days: int = field(default=1, metadata=LATER)
+    density_guided_day: float | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -146,6 +150,13 @@ class Radiotherapy:
             raise InvalidInput(
                 f"The rule for an overlap is {self.overlap!r}; it may be 'refuse' or 'both'."
             )
+        if self.density_guided_day is not None:
+            check_range("The day of the density", self.density_guided_day, 0.0, 36500.0, "day")
+            if self.dose is not None:
+                raise InvalidInput(
+                    f"The dose {self.dose!r} of a plan has its target in it; leave the "
+                    "density-guided target out."
+                )
         self._check_timing()
         self._check_replans()
         self._check_beams()
@@ -223,6 +234,20 @@ class Radiotherapy:
     def dose_per_fraction_gy(self) -> float:
         """Prescribed dose of one fraction, [Gy]."""
         return self.total_dose_gy / self.fractions
+
+    @property
+    def guided_key(self) -> str:
+        """Name of the density-guided target.
+
+        >>> Radiotherapy(
+        ...     total_dose_gy=60, fractions=30, start_day=9, density_guided_day=7
+        ... ).guided_key
+        'gtv + 15 mm by the density of day 7'
+        """
+        return (
+            f"{self.target} + {self.ctv_margin_mm:g} mm by the density of day "
+            f"{self.density_guided_day:g}"
+        )
 
     @property
     def fractions_given(self) -> int:
@@ -311,8 +336,12 @@ class Radiotherapy:
         elif self.dose is not None:
             text += f"by the planned dose {self.dose!r}"
         else:
+            day, of_volume, where = self.density_guided_day, "", ""
+            if day is not None:
+                of_volume = "the volume of "
+                where = f", where the density predicted for day {day:g} is highest,"
             text += (
-                f"to {_target(self.target)} + {self.ctv_margin_mm:g} mm (CTV) + "
+                f"to {of_volume}{_target(self.target)} + {self.ctv_margin_mm:g} mm (CTV){where} + "
                 f"{self.ptv_margin_mm:g} mm (PTV)"
             )
         if self.beams:

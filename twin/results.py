@@ -174,6 +174,15 @@ SCHEMA: Mapping[str, Entry] = {
         "1",
         "probability of a complication of the organ; not a number without a plan's dose or a fit",
     ),
+    "organ_eqd2_mean_by_case": Entry(
+        ("scenario", "case", "organ"), "Gy", "organ_eqd2_mean with the set-up error of each case"
+    ),
+    "organ_eqd2_d003cc_by_case": Entry(
+        ("scenario", "case", "organ"), "Gy", "organ_eqd2_d003cc with the set-up error of each case"
+    ),
+    "organ_ntcp_by_case": Entry(
+        ("scenario", "case", "organ"), "1", "organ_ntcp with the set-up error of each case"
+    ),
     "fraction_day": Entry(
         ("scenario", "fraction"), "day", "time of each fraction; not a number where there is none"
     ),

@@ -20,6 +20,7 @@ __all__ = [
     "clinical_target",
     "distance_to",
     "gross_target",
+    "margin_target",
     "planning_target",
     "structure_mask",
 ]
@@ -104,7 +105,28 @@ def boost_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask | None:
 
 
 def clinical_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
-    """Clinical target volume: the gross tumour and what lies within the margin.
+    """Clinical target volume of a course: that of its margin, or of the same volume by a density.
+
+    `gross` stands for the course's own target where that has been redrawn.
+
+    Raises
+    ------
+    InvalidInput
+        A target by a density that the twin does not hold.
+    """
+    if radiotherapy.density_guided_day is None or gross is not None:
+        return margin_target(twin, radiotherapy, gross)
+    found = twin.guided.get(radiotherapy.guided_key)
+    if found is None:
+        raise InvalidInput(
+            f"The target {radiotherapy.guided_key} has to be predicted first; run the course in a "
+            "study, or give the twin of solvers.guided_targets.with_guided_targets."
+        )
+    return found.mask
+
+
+def margin_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
+    """The gross tumour and what lies within the clinical margin.
 
     The margin is cropped at the barriers to spread: outside of the brain,
     fluid, and what cannot be reached through brain tissue inside the margin

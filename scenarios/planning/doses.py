@@ -58,6 +58,16 @@ class BoostPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class GuidedPlan:
+    """A clinical target chosen by a density; fields as of a `GuidedTarget`."""
+
+    day: float
+    level: float
+    cells_outside: float
+    cells_outside_margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class TargetPlan:
     """Targets of one course.
 
@@ -83,6 +93,8 @@ class TargetPlan:
     boost : BoostPlan or None
     beams : tuple of float, [deg]
         Gantry angles of the geometric dose; none where it follows from distances alone.
+    guided : GuidedPlan or None
+        Where the clinical target was chosen by a density.
     """
 
     target: str
@@ -98,6 +110,7 @@ class TargetPlan:
     brain_share: float
     boost: BoostPlan | None
     beams: tuple[float, ...] = ()
+    guided: GuidedPlan | None = None
 
     @property
     def covered(self) -> str:
@@ -164,6 +177,7 @@ def target_plans(
     for course, dose in zip(regimen.radiotherapy, dose_maps(twin, regimen), strict=True):
         key = course.target, course.ctv_margin_mm
         if course.dose is None and key not in known_ml:
+            # a target by a density has the volume of its margin's
             known_ml[key] = twin.grid.volume_ml(clinical_target(twin, course))
         found.append(
             TargetPlan(
@@ -180,9 +194,17 @@ def target_plans(
                 brain_share=float(dose.target[brain].mean()),
                 boost=_boost(twin, course, dose, level),
                 beams=course.beams,
+                guided=_guided(twin, course),
             )
         )
     return found
+
+
+def _guided(twin: Twin, course: Radiotherapy) -> GuidedPlan | None:
+    if course.density_guided_day is None:
+        return None
+    one = twin.guided[course.guided_key]
+    return GuidedPlan(one.day, one.level, one.cells_outside, one.cells_outside_margin)
 
 
 def _covered(dose: DoseMap, inside: np.ndarray, gray: float) -> float:

@@ -23,6 +23,7 @@ from scenarios.recovery import recovery_sentence
 from scenarios.redrawn import has_replans
 from scenarios.tumour_control import ControlProbability, control_of, regrown_bed
 from solvers.drug_effects import doses_of_patient
+from solvers.guided_targets import with_guided_targets
 from solvers.hypoxia import hypoxia_sentence
 from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
@@ -83,7 +84,7 @@ class ArmPlan:
     `control` is there where the model does not grow, by the patient's own parameters.
     `compared_with` and `doses_as_in` are numbers of arms from 1, the latter the first arm whose
     radiotherapy is the same. `replanned` where a target is redrawn in the run, so that no organ
-    dose is known.
+    dose is known. `isotoxic` says how its doses were rescaled.
     """
 
     number: int
@@ -102,6 +103,7 @@ class ArmPlan:
     warnings: tuple[PlanWarning, ...]
     replanned: bool = False
     control: ControlProbability | None = None
+    isotoxic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class StudyPlan:
     unchecked: tuple[str, ...]
     recovery: str = ""
     hypoxia: str = ""
+    isotoxic: str | None = None
 
     @property
     def runs(self) -> int:
@@ -168,6 +171,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
     twin = cast("Twin", patient)
     rules = (load_limits() if limits is None else limits).at(twin.parameters.site)
     study.check(twin)
+    study = study.resolved(twin)
     past = _past(twin)
     numbers = {scenario.name: i + 1 for i, scenario in enumerate(study.scenarios)}
     arms: list[ArmPlan] = []
@@ -178,8 +182,9 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             arm = _arm(scenario, twin)
             if same is None:
                 level = rules.radiotherapy.coverage_level.value
-                targets = tuple(target_plans(twin, scenario.regimen, level, known_ml))
-                organs = tuple(organ_plans(twin, scenario.regimen, rules))
+                here = with_guided_targets(twin, scenario.regimen)
+                targets = tuple(target_plans(here, scenario.regimen, level, known_ml))
+                organs = tuple(organ_plans(here, scenario.regimen, rules))
             else:
                 targets, organs = arms[same - 1].targets, arms[same - 1].organs
         except InvalidInput as error:
@@ -193,6 +198,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             organs=organs,
             doses_as_in=same,
             control=None if twin.model.grows else control_of(twin, scenario.regimen),
+            isotoxic=None if scenario.rescaled is None else scenario.rescaled.sentence,
         )
         arms.append(replace(arm, warnings=tuple(warnings_of(arm, past, rules))))
     return StudyPlan(
@@ -220,6 +226,7 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         ),
         recovery=recovery_sentence(twin.parameters),
         hypoxia=_hypoxia(twin),
+        isotoxic=None if study.isotoxic is None else study.isotoxic.describe(),
     )
 
 
@@ -302,7 +309,11 @@ def _operations(regimen: Regimen, twin: Twin) -> Iterator[OperationPlan]:
 def _same_doses(study: Study, regimen: Regimen, number: int) -> int | None:
     """The first arm before number `number` with the same courses of radiotherapy."""
     for other, scenario in enumerate(study.scenarios[: number - 1], start=1):
-        if scenario.regimen.radiotherapy == regimen.radiotherapy:
+        earlier = scenario.regimen
+        guided = any(one.density_guided_day is not None for one in regimen.radiotherapy)
+        if guided and earlier.resections != regimen.resections:
+            continue  # the predicted density is another
+        if earlier.radiotherapy == regimen.radiotherapy:
             return other
     return None
 

@@ -43,6 +43,7 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
         "drugs_without_limits": list(plan.unchecked),
         "hypoxia": plan.hypoxia or None,
         "recovery": plan.recovery or None,
+        "isotoxic": plan.isotoxic,
     }
 
 
@@ -76,6 +77,7 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
         "organs_as_in": arm.doses_as_in,
         "organs_known_after_the_run_only": arm.replanned,
         **({} if arm.control is None else {"tumour_control": arm.control.record()}),
+        "isotoxic": arm.isotoxic,
     }
     return {name: _plain(value) for name, value in fields.items()}
 

@@ -79,6 +79,8 @@ def _lines(plan: StudyPlan) -> Iterator[str]:
             yield from _wrapped(sentence, 2)
     else:
         yield "Given before day 0: nothing."
+    if plan.isotoxic is not None:
+        yield from _wrapped(plan.isotoxic, 0)
     count = len(plan.warnings)
     yield f"{_counted(count, 'warning')}, at the end." if count else "No warnings."
     for arm in plan.arms:
@@ -183,6 +185,8 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
             yield from _course_lines(arm.fractions[number], arm.targets[number], plan)
     if arm.fractions and arm.doses_as_in is not None:
         yield f"     Radiotherapy's days, effect, targets and organ doses: as in {arm.doses_as_in}."
+    if arm.isotoxic is not None:
+        yield from _wrapped(arm.isotoxic, 5)
     for drug in arm.drugs:
         same = next((one.number for one in plan.arms[: arm.number - 1] if drug in one.drugs), None)
         if same is None:
@@ -247,6 +251,16 @@ def _course_lines(course: FractionPlan, target: TargetPlan, plan: StudyPlan) -> 
             f"{_plain(course.bed_gy - lost)} Gy, EQD2 {_plain(course.eqd2_gy * share)} Gy"
         )
     yield from _wrapped(text + ".", 5)
+    if target.guided is not None:
+        guided = target.guided
+        yield from _wrapped(
+            f"CTV by density: {target.ctv_ml:.1f} ml, as much as "
+            f"{target.target.upper()} + {target.ctv_margin_mm:g} mm, where the density predicted "
+            f"for day {guided.day:g} is above {guided.level:.2g} of capacity; "
+            f"{100 * guided.cells_outside:.2g} % of the predicted cells lie outside it, "
+            f"{100 * guided.cells_outside_margin:.2g} % outside the margin's.",
+            5,
+        )
     level = target.coverage_level * target.prescription_gy
     text = f"Targets: {'GTV' if target.target == 'gtv' else target.target} {target.gtv_ml:.1f} ml"
     if target.ctv_ml is not None and target.ptv_ml is not None:
