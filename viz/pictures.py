@@ -164,7 +164,7 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
     wanted: list[tuple[str, Callable[[], Figure]]] = [
         ("curves.png", partial(curves_figure, subject)),
         ("curves_log.png", partial(curves_figure, subject, logarithmic=True)),
-        ("scans.png", partial(scan_timeline, subject)),
+        *([("scans.png", partial(scan_timeline, subject))] if subject.site.is_brain else []),
         *[(grid_name(day), partial(scenario_grid, panels, day)) for day in grid_days(subject)],
     ]
     for number, scenario in enumerate(subject.scenarios, start=1):

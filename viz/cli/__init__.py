@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("calibrate", "fit a patient to follow-up scans, with intervals"),
     "forecast": ("forecast", "a fitted patient on a date, with intervals"),
     "fit": ("fit", "dose response from colony counts, growth from tumour volumes"),
+    "trial": ("trial", "published trials predicted with values frozen on one of them"),
     "dvh": ("dvh", "dose-volume histograms of a plan's structures, of files alone"),
     "schema": ("schema", "JSON Schema of patient or study files"),
     "verify": ("verify", "hold the solver on this machine against known answers"),
