@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from scenarios.calibration.case import Case
 from scenarios.calibration.store import FitFolder, draws_of, write_dataset
@@ -17,6 +18,7 @@ from solvers.batch import Request, solve_batch
 from solvers.prepared import prepare
 from solvers.volumes import VisibleVolumes
 from twin.errors import InvalidInput
+from twin.meshing.voxel_cells import cells_at_voxels
 from twin.protocol import Progress
 from twin.response import time_to_progression
 from twin.results import RESEARCH_USE_ONLY
@@ -24,7 +26,7 @@ from twin.results import RESEARCH_USE_ONLY
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Forecast", "forecast", "forecast_rows", "forecast_text"]
+__all__ = ["Forecast", "chances_at_voxels", "forecast", "forecast_rows", "forecast_text"]
 
 #: Draws that are run on; enough for the ends of a 90 % interval.
 DRAWS = 200
@@ -44,9 +46,13 @@ class Forecast:
     dataset : xarray.Dataset
         ``volume`` (draw, outline, time), ``density_mean`` and ``density_sd`` (node),
         ``day_of_progression`` (draw).
+    runs : list of (ndarray, tuple of float, float)
+        Of each different draw the visible density on the last day, shape (node,), the
+        thresholds, and its share of all draws.
     """
 
     dataset: xr.Dataset
+    runs: list[tuple[NDArray[np.float32], tuple[float, ...], float]]
 
 
 def forecast(
@@ -144,7 +150,45 @@ def forecast(
         },
     )
     write_dataset(place.path / f"forecast_{at.isoformat()}.nc", dataset)
-    return Forecast(dataset)
+    counts = np.bincount(back.ravel(), minlength=len(unique)) / draws
+    runs = [
+        (field, _levels(request), float(share))
+        for field, request, share in zip(found.density[:, 0], requests, counts, strict=True)
+    ]
+    return Forecast(dataset, runs)
+
+
+def _levels(request: Request) -> tuple[float, ...]:
+    """Thresholds of the outlines, [1]."""
+    return tuple(request.parameters.value(f"threshold_{name.lower()}") for name in OUTLINES)
+
+
+def chances_at_voxels(case: Case, found: Forecast) -> NDArray[np.float64]:
+    """Share of the draws in which each voxel lies within each outline on the forecast's day.
+
+    Returns
+    -------
+    ndarray, [1], shape (outline, *grid)
+    """
+    grid, mesh = case.twin.grid, case.twin.mesh
+    cell = cells_at_voxels(mesh, grid.shape, grid.affine)
+    inside = cell >= 0
+    where = grid.to_world(np.argwhere(inside))
+    corners = mesh.points[mesh.cells[cell[inside]]]
+    edges = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)
+    last = np.linalg.solve(edges, (where - corners[:, 0])[..., None])[..., 0]
+    weights = np.column_stack([1.0 - last.sum(axis=1), last])
+    rows = np.repeat(np.arange(len(where)), 4)
+    at_voxels = sparse.csr_matrix(
+        (weights.ravel(), (rows, mesh.cells[cell[inside]].ravel())),
+        shape=(len(where), len(mesh.points)),
+    )
+    share = np.zeros((len(OUTLINES), *grid.shape))
+    for density, levels, weight in found.runs:
+        values = at_voxels @ density.astype(np.float64)
+        for k, level in enumerate(levels):
+            share[k][inside] += weight * (values > level)
+    return share
 
 
 def _assessed_from(case: Case, day: float) -> float:
@@ -159,7 +203,6 @@ def _hard_volumes(
 ) -> NDArray[np.float64]:
     """Volumes above both thresholds, cut exactly inside elements, [mm3], shape (outline,)."""
     prepared = prepare(case.twin)
-    levels = [request.parameters.value(f"threshold_{name.lower()}") for name in OUTLINES]
     removed = tuple(course.structure for course in request.regimen.resections)
     active = prepared.active_cells(removed)
     mesh = case.twin.mesh
@@ -167,7 +210,7 @@ def _hard_volumes(
         mesh.cells[active],
         mesh.cell_volume[active],
         prepared.operators.lumped_mass(active),
-        levels,
+        _levels(request),
         request.parameters.value("visibility_softness"),
     )
     return np.asarray(meter.measure(density.astype(np.float64))[0])

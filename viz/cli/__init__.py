@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "whatif": ("whatif", "ask the surrogate about one changed treatment"),
     "calibrate": ("calibrate", "fit a patient to follow-up scans, with intervals"),
     "forecast": ("forecast", "a fitted patient on a date, with intervals"),
+    "evaluate": ("evaluate", "forecast the last scan from the others, and score it"),
     "fit": ("fit", "dose response from colony counts, growth from tumour volumes"),
     "trial": ("trial", "published trials predicted with values frozen on one of them"),
     "dvh": ("dvh", "dose-volume histograms of a plan's structures, of files alone"),
