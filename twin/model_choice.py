@@ -73,6 +73,7 @@ class ModelChoice:
             (self.resistant, "resistant = true"),
             (self.oxygen, "oxygen = true"),
             (self.mass_effect, "mass_effect = true"),
+            (self.immunity, "immunity = true"),
             (self.migration == "tensor", 'migration = "tensor"'),
         ):
             if chosen:
