@@ -262,6 +262,8 @@ def test_amounts_in_mg_are_the_same_for_everybody(patient):
         Drug(name="lomustine", schedule="110 mg day 1 of 42, 6 cycles", start_day=1.0)
     with pytest.raises(InvalidInput, match="given as 200 mg/m2, but it is dosed in mg, the same"):
         Drug(name="pembrolizumab", schedule="200 mg/m2 every 21 days, 2 cycles", start_day=1.0)
+    with pytest.raises(InvalidInput, match="its delivery cannot be 'barrier'"):
+        Drug(name="pembrolizumab", schedule=PEMBROLIZUMAB, start_day=1.0, delivery="barrier")
     with pytest.raises(InvalidInput, match='"x mg every 21 days, 2 cycles" cannot be read'):
         Drug(name="pembrolizumab", schedule="x mg every 21 days, 2 cycles", start_day=1.0)
 

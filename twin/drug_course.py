@@ -72,7 +72,7 @@ class Drug:
         if data.effect == "checkpoint" and self.delivery != "uniform":
             raise InvalidInput(
                 f"{self.name.capitalize()} acts on effector cells, not in the tumour, so its "
-                f'delivery cannot be {self.delivery!r}; write delivery = "uniform", or leave it out.'
+                f"delivery cannot be {self.delivery!r}; leave it out."
             )
         check_range("The break after radiotherapy", self.break_days, 0, 365, "day")
         if self.start_day is not None:
