@@ -205,13 +205,12 @@ class Twin:
                 )
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
-        object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
         for name, target in self.guided.items():
             self._check_shape(target.mask.shape, f"target {name!r}")
-        object.__setattr__(self, "guided", MappingProxyType(dict(self.guided)))
         for name, heat in self.temperatures.items():
             self._check_shape(heat.celsius.shape, f"temperature map {name!r}")
-        object.__setattr__(self, "temperatures", MappingProxyType(dict(self.temperatures)))
+        for kept in ("doses", "guided", "temperatures"):
+            object.__setattr__(self, kept, MappingProxyType(dict(getattr(self, kept))))
         for what, mesh in self._meshes.items():
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
