@@ -32,7 +32,7 @@ from solvers.stepping import Step, plan_steps
 from solvers.treatment import NO_DRUG, Treatment
 from solvers.volumes import softened_table
 from twin.errors import InvalidInput, NotConverged
-from twin.events import Fraction, ResectionEvent, Schedule
+from twin.events import Fraction, Removed, ResectionEvent, Schedule
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Twin
@@ -174,7 +174,7 @@ class _Block:
         self.count, self.step_day, self._rough_until = len(requests), step_day, 1.0
         base = padded[0].parameters
         self._prepared, self._base = prepared, base
-        self.removed: tuple[str, ...] = ()
+        self.removed: Removed = ()
         self._use_operators()
         white = base.value("diffusivity_white")
         self.scale = _row(r.parameters.value("diffusivity_white") / white for r in padded)
@@ -185,6 +185,7 @@ class _Block:
         for treatment in self.treatments[: self.count]:
             treatment.require_planned_targets("The batch")
             treatment.require_even_delivery("A batch")
+            treatment.require_known("A batch")
         states = [prepared.initial_state(request.parameters) for request in padded]
         self.viable, self.dead, self.necrosis = (
             np.stack([state[name].astype(np.float32) for state in states], axis=1)
@@ -287,8 +288,8 @@ class _Block:
         for event in self.treatments[0].schedule.events:
             if not isinstance(event, ResectionEvent) or event.day != day:
                 continue
-            if event.structure not in self.removed:
-                self.removed = (*self.removed, event.structure)
+            if event.cavity not in self.removed:
+                self.removed = (*self.removed, event.cavity)
                 self._use_operators()
                 for rows in (self.viable, self.dead, self.necrosis):
                     rows[self.mass == 0.0] = 0.0

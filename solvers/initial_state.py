@@ -38,6 +38,7 @@ __all__ = [
     "ObservedDensity",
     "at_nodes",
     "initial_state",
+    "moved_outwards",
     "outline_distances",
     "settled_front",
     "settled_state",
@@ -140,6 +141,18 @@ def outline_distances(twin: Twin, shift: float = 0.0) -> dict[str, NDArray[np.fl
         result[key] = at_nodes(twin, distance)
     result["whole"] = np.minimum(result["whole"], result["core"])
     return result
+
+
+def moved_outwards(
+    distances: dict[str, NDArray[np.float64]], moved_mm: float
+) -> dict[str, NDArray[np.float64]]:
+    """Distances to outlines that lie further out; tissue beyond is taken for white matter."""
+    return {
+        **distances,
+        "core": distances["core"] - moved_mm,
+        "whole": distances["whole"] - moved_mm,
+        "beyond": np.maximum(distances["beyond"] - moved_mm, 0.0),
+    }
 
 
 def at_nodes(twin: Twin, values: NDArray) -> NDArray[np.float64]:

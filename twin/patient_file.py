@@ -25,6 +25,7 @@ from twin.patient_tables import (
 from twin.planned_dose import PlannedDoseTable
 from twin.radiotherapy import UNKNOWN_DOSE
 from twin.site_tables import in_own_words
+from twin.temperature_map import TemperatureTable
 from twin.toml_file import FileModel, check, quantity, read_toml
 
 __all__ = [
@@ -186,6 +187,9 @@ class PatientFile(FileModel):
         default=HistoryTable(), description="treatment given after day 0, for 'twin calibrate'"
     )
     calibration: CalibrationTable = CalibrationTable()
+    temperatures: dict[str, TemperatureTable] = Field(
+        default={}, description="temperature maps of hyperthermia, by a name for the study"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -107,7 +107,7 @@ def forecast(
     )
     hard = np.array(
         [
-            _hard_volumes(case, request, density)
+            _hard_volumes(case, request, density, day)
             for request, density in zip(requests, found.density[:, 0], strict=True)
         ]
     )
@@ -199,11 +199,12 @@ def _assessed_from(case: Case, day: float) -> float:
 
 
 def _hard_volumes(
-    case: Case, request: Request, density: NDArray[np.float32]
+    case: Case, request: Request, density: NDArray[np.float32], day: float
 ) -> NDArray[np.float64]:
     """Volumes above both thresholds, cut exactly inside elements, [mm3], shape (outline,)."""
     prepared = prepare(case.twin)
-    removed = tuple(course.structure for course in request.regimen.resections)
+    events = request.regimen.schedule(case.twin.calendar).resections
+    removed = tuple(event.cavity for event in events if event.day <= day)
     active = prepared.active_cells(removed)
     mesh = case.twin.mesh
     meter = VisibleVolumes(
