@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +13,9 @@ import numpy as np
 from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
 from scenarios.evidence import evidence_sentences
+from scenarios.lesion_scans import LesionScan, diameters_of_study, disagreements, rule_of
 from scenarios.scans import RULE as SCANS_RULE
-from scenarios.scans import ScanCalendar, Scans, scans_of_arm
+from scenarios.scans import Criteria, Scan, ScanCalendar, Scans, scans_of_arm
 from solvers import error_bars
 from twin.errors import InvalidInput
 
@@ -64,17 +65,20 @@ class Comparison:
         Over all cases.
     notes : list of str
         The rules behind the numbers.
+    by_diameters : mapping of str to mapping of str to Scans
+        By criterion, the study's first, and arm; empty for a case whose densities are not kept.
     """
 
     case: str
     horizon_day: float
     table: pd.DataFrame
-    scans: Mapping[str, Scans]
+    scans: Mapping[str, Scans[Scan]]
     organs: pd.DataFrame
     differences: dict[str, dict[str, Any]]
     warnings: list[str]
     rankings: list[ranking.Ranking]
     notes: list[str]
+    by_diameters: Mapping[Criteria, Mapping[str, Scans[LesionScan]]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -94,6 +98,10 @@ class Comparison:
             "horizon_day": self.horizon_day,
             "table": _records(self.table),
             "scans": {name: _scans_as_dict(found) for name, found in self.scans.items()},
+            "scans_by_diameters": {
+                criterion: {name: _scans_as_dict(found) for name, found in arms.items()}
+                for criterion, arms in self.by_diameters.items()
+            },
             "organs": _records(self.organs),
             "differences": self.differences,
             "warnings": self.warnings,
@@ -158,11 +166,13 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
     }
     index = pd.Index(names, name="scenario")
     calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
+    scans = {name: scans_of_arm(one.sel(scenario=name), calendar) for name in names}
+    by_diameters = diameters_of_study(results, chosen, calendar)
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
         table=pd.DataFrame(rows, index=index),
-        scans={name: scans_of_arm(one.sel(scenario=name), calendar) for name in names},
+        scans=scans,
         organs=pd.DataFrame(organs, index=index),
         differences=differences,
         warnings=list(study.get("warnings", [])),
@@ -174,12 +184,15 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             *_orders(one),
             str(results.attrs.get("progression_rule", "")),
             SCANS_RULE,
+            *([rule_of(calendar, study["fields_every_days"])] if by_diameters else []),
+            *disagreements(scans, by_diameters),
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             str(results.attrs.get("organ_caveat", "")),
             *_complication_notes(results),
             ranking.RULE,
             str(results.attrs.get("research_use_only", "")),
         ],
+        by_diameters=by_diameters,
     )
 
 

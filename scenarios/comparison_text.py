@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.complications import percent
+from scenarios.response_text import criteria_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +109,7 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         _volumes(comparison),
         _response(comparison),
         _scans(comparison),
+        *criteria_tables(comparison),
         _organs(comparison),
         *_complications(comparison),
         *_rankings(comparison),

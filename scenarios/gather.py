@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
+from scenarios.lesion_sizes import lesion_sizes
 from solvers import error_bars
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
@@ -93,6 +94,7 @@ def gather(
         np.array([[one.probability for one in arm.values()] for arm in risks]),
     )
     data.update(_fields(run_of, scenarios))
+    data.update(lesion_sizes(study, twin, data["tumour_density"][1]))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
     data["cell_label"] = (("cell",), twin.mesh.cell_label)

@@ -96,6 +96,10 @@ class ScansTable(StudyTable):
     protected: Day = quantity(
         "progression so soon after radiotherapy has to be seen again", "84 day"
     )
+    slice: Millimetre = quantity("thickness of the axial slices for diameters", "5 mm")
+    criteria: Literal["rano", "recist"] = Field(
+        default="rano", description="the criteria by diameters that the study is judged by"
+    )
 
     def calendar(self) -> ScanCalendar:
         """The calendar, checked."""
@@ -104,6 +108,8 @@ class ScansTable(StudyTable):
             every_day=self.every,
             confirmed_after_day=self.confirmed_after,
             protected_day=self.protected,
+            slice_mm=self.slice,
+            criteria=self.criteria,
         )
 
 
