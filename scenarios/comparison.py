@@ -13,6 +13,7 @@ import numpy as np
 from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
 from scenarios.evidence import evidence_sentences
+from scenarios.extinction import extinction_sentences
 from scenarios.lesion_scans import LesionScan, diameters_of_study, disagreements, rule_of
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import Criteria, Scan, ScanCalendar, Scans, scans_of_arm
@@ -186,6 +187,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             SCANS_RULE,
             *([rule_of(calendar, study["fields_every_days"])] if by_diameters else []),
             *disagreements(scans, by_diameters),
+            *extinction_sentences(results, chosen),
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             str(results.attrs.get("organ_caveat", "")),
             *_complication_notes(results),

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
+from scenarios.extinction import extinction
 from scenarios.lesion_sizes import lesion_sizes
-from solvers import error_bars
+from solvers import error_bars, fewest_cells
 from solvers.error_bars import MeshEdges
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
@@ -44,7 +45,7 @@ MESHES = ("fine", "coarse", "coarsest", "halved steps")
 RunOf = Callable[[int, int, str], "xr.Dataset | None"]
 
 #: What a run has at every node or element, which a study keeps of few runs.
-FIELDS = ("tumour_density", "dose", "displacement", "von_mises")
+FIELDS = ("tumour_density", "dose", "displacement", "von_mises", fewest_cells.FIELD)
 
 
 def gather(
@@ -95,6 +96,7 @@ def gather(
     )
     data.update(_fields(run_of, scenarios))
     data.update(lesion_sizes(study, twin, data["tumour_density"][1]))
+    data.update(extinction(study, twin, lambda i, j: _required(run_of(i, j, MESHES[0]))))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
     data["cell_label"] = (("cell",), twin.mesh.cell_label)

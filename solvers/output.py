@@ -13,6 +13,7 @@ import scipy
 import xarray as xr
 from numpy.typing import NDArray
 
+from solvers.fewest_cells import FewestCells
 from solvers.march import Moment
 from solvers.models import Model
 from solvers.prepared import Prepared
@@ -57,6 +58,7 @@ class Recorder:
         kept = () if save.species is None else save.species
         model.rows(*kept)
         self._species = {name: np.zeros_like(self._density) for name in kept}
+        self._fewest = FewestCells(save.fewest_from)
         self._moved: _Moved | None = None
         if twin.model.mass_effect:
             self._moved = _Moved.of(nodes, len(twin.mesh.cells), len(times), len(field_times))
@@ -92,6 +94,7 @@ class Recorder:
                 living = moment.total(*self._alive)
                 self._check(day, march.share.most(float(living.max(initial=0.0))))
                 self._burden[k] = march.amount(living)
+                self._fewest.offer(day, self._burden[k], lambda: march.share.whole(living))
         if march.mass_effect is not None and self._moved is not None:
             displacement = march.mass_effect.displacement(day)
             if day in self._wanted:
@@ -137,6 +140,7 @@ class Recorder:
                 values,
                 {"units": "1", "long_name": f"{name.replace('_', ' ')}, share of capacity"},
             )
+        dataset = self._fewest.added_to(dataset)
         return dataset if self._moved is None else self._moved.added_to(dataset)
 
 

@@ -1,0 +1,156 @@
+"""What is left of the tumour on the day of fewest cells, piece by piece, of every arm and case."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenarios.metrics.extinction import drawn_extinction, extinction_probability
+from solvers.fewest_cells import DAY, FIELD
+from solvers.prepared import prepare
+from solvers.tumour_pieces import mesh_graph, tumour_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import xarray as xr
+
+    from scenarios.study import Study
+    from twin.patient import Twin
+    from twin.regimen import Regimen
+
+__all__ = ["FRACTION", "extinction", "extinction_sentences", "treated_from"]
+
+#: The parameter: share of the viable cells that can grow a tumour again.
+FRACTION = "clonogenic_fraction"
+#: Pieces that are listed, of those with this many clonogenic cells at least (any piece with fewer
+#: is extinct but for one case in a million).
+MOST_PIECES, LEAST_CELLS = 8, 1e-6
+_MEANINGS = {
+    "fewest_cells_day": ("day", "day of fewest viable cells since treatment began"),
+    "clonogens_left": ("cells", "clonogenic cells expected on that day in the whole tumour"),
+    "extinction_probability": ("1", "probability that none of them is left (Poisson)"),
+    "piece_clonogens": ("cells", "clonogenic cells expected in each connected piece"),
+    "piece_extinction": ("1", "probability that none is left in the piece"),
+    "piece_extinct_draw": ("1", "1 where one draw with the study's seed leaves none"),
+    "piece_x": ("mm", "RAS x of the piece's densest node"),
+    "piece_y": ("mm", "RAS y of the piece's densest node"),
+    "piece_z": ("mm", "RAS z of the piece's densest node"),
+}
+
+
+def treated_from(regimen: Regimen, twin: Twin) -> float | None:
+    """Day of the first treatment from day 0 on, [day]; None without treatment."""
+    days = [event.day for event in regimen.schedule(twin.calendar).events if event.day >= 0.0]
+    return min(days, default=None)
+
+
+def extinction(
+    study: Study, twin: Twin, run_of: Callable[[int, int], xr.Dataset]
+) -> dict[str, Any]:
+    """Result variables, shape (scenario, case) and (scenario, case, piece).
+
+    Not a number without treatment, with a solver that keeps no viable density, and with
+    parameters that state no clonogenic fraction.
+
+    Parameters
+    ----------
+    study : Study
+    twin : Twin
+    run_of : callable
+        The run of a scenario and case on the study mesh.
+    """
+    shape = len(study.scenarios), len(study.cases)
+    whole = {name: np.full(shape, np.nan) for name in list(_MEANINGS)[:3]}
+    each = {name: np.full((*shape, MOST_PIECES), np.nan) for name in list(_MEANINGS)[3:]}
+    points = twin.mesh.points
+    for i, scenario in enumerate(study.scenarios):
+        for j, case in enumerate(study.cases):
+            run, parameters = run_of(i, j), case.parameters(twin.parameters)
+            if FIELD not in run or FRACTION not in parameters:
+                continue
+            day = float(run[DAY])
+            removed = tuple(
+                dict.fromkeys(
+                    one.structure for one in scenario.regimen.resections if one.day <= day
+                )
+            )
+            amount, peak = _pieces(twin, removed, np.asarray(run[FIELD].values))
+            cells = amount * parameters.value("carrying_capacity") * parameters.value(FRACTION)
+            whole["fewest_cells_day"][i, j] = day
+            whole["clonogens_left"][i, j] = cells.sum()
+            kept = np.flatnonzero(cells >= LEAST_CELLS)[:MOST_PIECES]
+            each["piece_clonogens"][i, j, : len(kept)] = cells[kept]
+            for axis, name in enumerate(("piece_x", "piece_y", "piece_z")):
+                each[name][i, j, : len(kept)] = points[peak[kept], axis]
+            drawn = drawn_extinction(each["piece_clonogens"][i, j], [study.seed, j])
+            each["piece_extinct_draw"][i, j, : len(kept)] = drawn[: len(kept)]
+    whole["extinction_probability"] = extinction_probability(whole["clonogens_left"])
+    each["piece_extinction"] = extinction_probability(each["piece_clonogens"])
+    found = {name: (("scenario", "case"), values) for name, values in whole.items()}
+    found |= {name: (("scenario", "case", "piece"), values) for name, values in each.items()}
+    return {
+        name: (*entry, dict(zip(("units", "long_name"), _MEANINGS[name], strict=True)))
+        for name, entry in found.items()
+    }
+
+
+def _pieces(
+    twin: Twin, removed: tuple[str, ...], density: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Amounts [mm3] and peaks of the pieces, between which no fluid and no cavity leads."""
+    prepared = prepare(twin)
+    active = prepared.active_cells(removed)
+    graph = mesh_graph(twin.mesh.cells[active], len(twin.mesh.points))
+    found = tumour_pieces(graph, prepared.operators.lumped_mass(active), density)
+    return found.amount, found.peak
+
+
+def extinction_sentences(results: xr.Dataset, case: str) -> list[str]:
+    """What the numbers say of the arms of a case, in words; nothing where there are none."""
+    if "clonogens_left" not in results:
+        return []
+    one = results.sel(case=case)
+    left = {
+        str(name): float(one["clonogens_left"].sel(scenario=name))
+        for name in one["scenario"].values
+    }
+    known = {name: cells for name, cells in left.items() if np.isfinite(cells)}
+    if not known:
+        return []
+    grade = json.loads(results.attrs["parameters"])["entries"][FRACTION]["evidence"]
+    rests = (
+        "Extinction is Poisson's exp(-n) for the n clonogenic cells that a connected piece of "
+        "tumour has on the day of fewest cells; it is stated afterwards and changes no density. It "
+        f"rests on the clonogenic fraction, of evidence {grade}."
+    )
+    found = []
+    for name, cells in known.items():
+        arm = one.sel(scenario=name)
+        pieces = arm["piece_clonogens"].values
+        few = pieces[pieces < 1.0]
+        if cells < 10.0:
+            probability = float(arm["extinction_probability"])
+            found.append(
+                f"Extinction: {name!r} leaves {cells:.2g} clonogenic cells on day "
+                f"{float(arm['fewest_cells_day']):.0f}, none at all with probability "
+                f"{probability:.3f}; its volumes and its progression after that are conditional "
+                "on survivors."
+            )
+        elif len(few):
+            chance = ", ".join(f"{p:.3f}" for p in extinction_probability(few))
+            found.append(
+                f"Extinction: {name!r} leaves {cells:.2g} clonogenic cells, but less than one in "
+                f"{len(few)} of {int(np.isfinite(pieces).sum())} connected pieces, extinct with "
+                f"probability {chance}; regrowth there is conditional on survivors."
+            )
+    if not found:
+        least = min(known, key=lambda name: known[name])
+        found.append(
+            "Extinction: no arm leaves less than one clonogenic cell in a connected piece of "
+            f"tumour (fewest: {least!r}, {known[least]:.2g})."
+        )
+    return [*found, rests]
