@@ -85,6 +85,7 @@ class LesionScan:
     day : float, [day]
     size : float, [mm2] or [mm]
         Sum of products of diameters (RANO), or of longest diameters (RECIST).
+    unit : {"mm2", "mm"}
     longest_mm, perpendicular_mm : float, [mm]
         Of the largest lesion, on its largest slice.
     category : str
@@ -94,6 +95,7 @@ class LesionScan:
 
     day: float
     size: float
+    unit: str
     longest_mm: float
     perpendicular_mm: float
     category: str
@@ -163,7 +165,9 @@ def read_lesion_scans(
     words = confirmed_words(at, raw, calendar=calendar, last_fraction=last_fraction)
     return Scans(
         tuple(
-            LesionScan(float(day), float(one), float(two[0]), float(two[1]), word, sure)
+            LesionScan(
+                float(day), float(one), criterion.unit, float(two[0]), float(two[1]), word, sure
+            )
             for day, one, two, (word, sure) in zip(at, size, shown, words, strict=True)
         )
     )

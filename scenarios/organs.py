@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scenarios.metrics import bed, dose_to_hottest_volume, mean_dose
 from solvers.dose_response import proton_rbe, repair_between
 from twin.dose import dose_maps
+from twin.errors import InvalidInput
 from twin.patient import Structure
 from twin.targets import structure_mask
 
@@ -26,6 +27,7 @@ __all__ = [
     "CAVEAT",
     "HOTTEST_MM3",
     "OrganDose",
+    "eqd2_map",
     "organ_doses",
     "organ_eqd2",
     "organs_of",
@@ -74,19 +76,41 @@ def organ_eqd2(twin: Twin, regimen: Regimen) -> dict[str, NDArray[np.float64]]:
     Courses add up place by place, each converted with its own number of fractions, and with
     incomplete repair between several of a day; time between courses is not credited.
     """
+    effect = _effect(twin, regimen)
+    return {
+        name: effect(organ.mask, twin.parameters.value(str(organ.parameter)))
+        for name, organ in organs_of(twin).items()
+    }
+
+
+def eqd2_map(twin: Twin, regimen: Regimen, alpha_beta_gy: float) -> NDArray[np.float64]:
+    """EQD2 of a regimen and what was delivered before it, [Gy], shape of the twin's grid.
+
+    As `organ_eqd2`, everywhere with one alpha/beta.
+    """
+    if not 0.0 < alpha_beta_gy < np.inf:
+        raise InvalidInput(f"alpha/beta is {alpha_beta_gy:g} Gy; it must be above 0 Gy and finite.")
+    everywhere = np.ones(twin.grid.shape, bool)
+    return _effect(twin, regimen)(everywhere, alpha_beta_gy).reshape(twin.grid.shape)
+
+
+def _effect(
+    twin: Twin, regimen: Regimen
+) -> Callable[[NDArray[np.bool_], float], NDArray[np.float64]]:
+    """EQD2 in the voxels of a mask by its alpha/beta, [Gy]."""
     courses = (*twin.delivered.radiotherapy, *regimen.radiotherapy)
     maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
     unrepaired = [_unrepaired(twin, course) for course in courses]
-    result: dict[str, NDArray[np.float64]] = {}
-    for name, organ in organs_of(twin).items():
-        alpha_beta = twin.parameters.value(str(organ.parameter))
-        dose = np.zeros(int(organ.mask.sum()))
+
+    def effect(mask: NDArray[np.bool_], alpha_beta: float) -> NDArray[np.float64]:
+        dose = np.zeros(int(mask.sum()))
         for course, factor in zip(maps, unrepaired, strict=True):
-            dose_gy = _photon_dose(course, organ.mask, alpha_beta)
+            dose_gy = _photon_dose(course, mask, alpha_beta)
             whole = bed(dose_gy, course.given, alpha_beta / factor)
             dose += whole / (1.0 + 2.0 / alpha_beta)
-        result[name] = dose
-    return result
+        return dose
+
+    return effect
 
 
 def organ_doses(

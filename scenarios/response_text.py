@@ -53,7 +53,9 @@ def criteria_tables(comparison: Comparison) -> list[Table]:
     first = next(iter(chosen.values()))
     for number, (arm, volume) in enumerate(comparison.scans.items(), start=1):
         scans = first[arm].scans
-        size = f"{scans[0].longest_mm:.0f} x {scans[0].perpendicular_mm:.0f}" if scans else "-"
+        size = "-" if not scans else "none seen"
+        if scans and scans[0].size > 0.0:
+            size = f"{scans[0].longest_mm:.0f} x {scans[0].perpendicular_mm:.0f}"
         table.add_row(
             Text(f"{number} {arm}"),
             size,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from twin.errors import InvalidInput, TherapyTwinError
 from twin.results import open_results
 from twin.storage import write_atomically
+from viz.eqd2_slices import eqd2_slices, has_eqd2
 from viz.scan_timeline import scan_timeline
 from viz.scene_3d import Stage
 from viz.scene_panels import PanelMaker, over_time, scenario_grid, telling_days
@@ -179,6 +180,8 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
                 ),
             ),
         ]
+        if has_eqd2(views, scenario):
+            wanted.append((f"{name}_eqd2.png", partial(eqd2_slices, views, scenario)))
     found = []
     for done, (name, draw) in enumerate(wanted):
         if progress is not None:
