@@ -17,6 +17,8 @@ from scenarios.extinction import extinction_sentences
 from scenarios.lesion_scans import LesionScan, diameters_of_study, disagreements, rule_of
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import Criteria, Scan, ScanCalendar, Scans, scans_of_arm
+from scenarios.time_measures import RULE as TIMES_RULE
+from scenarios.time_measures import ArmTimes, time_measures
 from solvers import error_bars
 from twin.errors import InvalidInput
 
@@ -68,6 +70,8 @@ class Comparison:
         The rules behind the numbers.
     by_diameters : mapping of str to mapping of str to Scans
         By criterion, the study's first, and arm; empty for a case whose densities are not kept.
+    times : mapping of str to mapping of str to ArmTimes
+        By threshold and arm: days gained, delay of progression, doubling time.
     """
 
     case: str
@@ -80,6 +84,7 @@ class Comparison:
     rankings: list[ranking.Ranking]
     notes: list[str]
     by_diameters: Mapping[Criteria, Mapping[str, Scans[LesionScan]]] = field(default_factory=dict)
+    times: Mapping[str, Mapping[str, ArmTimes]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -102,6 +107,10 @@ class Comparison:
             "scans_by_diameters": {
                 criterion: {name: _scans_as_dict(found) for name, found in arms.items()}
                 for criterion, arms in self.by_diameters.items()
+            },
+            "times": {
+                threshold: {name: one.as_dict() for name, one in arms.items()}
+                for threshold, arms in self.times.items()
             },
             "organs": _records(self.organs),
             "differences": self.differences,
@@ -187,6 +196,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             SCANS_RULE,
             *([rule_of(calendar, study["fields_every_days"])] if by_diameters else []),
             *disagreements(scans, by_diameters),
+            TIMES_RULE,
             *extinction_sentences(results, chosen),
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             str(results.attrs.get("organ_caveat", "")),
@@ -195,6 +205,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             str(results.attrs.get("research_use_only", "")),
         ],
         by_diameters=by_diameters,
+        times=time_measures(results, chosen, study, scans),
     )
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.complications import percent
-from scenarios.response_text import criteria_tables
+from scenarios.response_text import criteria_tables, time_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,6 +110,7 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         _response(comparison),
         _scans(comparison),
         *criteria_tables(comparison),
+        *time_table(comparison),
         _organs(comparison),
         *_complications(comparison),
         *_rankings(comparison),

@@ -120,7 +120,11 @@ def extinction_sentences(results: xr.Dataset, case: str) -> list[str]:
     }
     known = {name: cells for name, cells in left.items() if np.isfinite(cells)}
     if not known:
-        return []
+        entries = json.loads(results.attrs.get("parameters", "{}")).get("entries", {})
+        why = "the solver kept no density of viable cells, or no arm is treated"
+        if FRACTION not in entries:
+            why = f"the parameters state no {FRACTION}"
+        return [f"Extinction is not stated: {why}."]
     grade = json.loads(results.attrs["parameters"])["entries"][FRACTION]["evidence"]
     rests = (
         "Extinction is Poisson's exp(-n) for the n clonogenic cells that a connected piece of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -9,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.lesion_scans import CRITERIA
+from scenarios.time_measures import bounds_text
 
 if TYPE_CHECKING:
     from scenarios.comparison import Comparison
     from scenarios.scans import Scans
 
-__all__ = ["criteria_tables", "when_text"]
+__all__ = ["criteria_tables", "time_table", "when_text"]
 
 
 def table_of(title: str) -> Table:
@@ -63,3 +65,42 @@ def criteria_tables(comparison: Comparison) -> list[Table]:
             when_text(volume),
         )
     return [table]
+
+
+def time_table(comparison: Comparison) -> list[Table]:
+    """Days gained, delay of progression and doubling time; nothing where there are none."""
+    measures = comparison.times
+    if not measures:
+        return []
+    table = table_of(
+        f"Days gained against no treatment on a date, delay of progression against the compared "
+        f"arm, doubling time [d], case {comparison.case!r}"
+    )
+    table.add_column("date", justify="right")
+    for threshold in measures:
+        label = threshold_name(threshold)
+        table.add_column(Text(f"{label} gained"), justify="right")
+        table.add_column(Text(f"{label} delay"), justify="right")
+        if threshold == "t1gd":
+            table.add_column(Text("delay by scans"), justify="right")
+        table.add_column(Text(f"{label} doubling"), justify="right")
+    for number, arm in enumerate(comparison.scans, start=1):
+        dates = {arms[arm].date for arms in measures.values() if arms[arm].gained is not None}
+        cells = [", ".join(f"{date:.0f}" for date in dates) or "-"]
+        for threshold, arms in measures.items():
+            one = arms[arm]
+            cells += [bounds_text(one.gained), bounds_text(one.delayed)]
+            if threshold == "t1gd":
+                cells.append(bounds_text(one.delayed_by_scans))
+            cells.append(f"{one.doubling:.0f}" if math.isfinite(one.doubling) else "-")
+        table.add_row(Text(f"{number} {arm}"), *cells)
+    return [table]
+
+
+def threshold_name(threshold: str) -> str:
+    """How a threshold heads a column.
+
+    >>> threshold_name("t1gd")
+    'T1Gd'
+    """
+    return {"t1gd": "T1Gd", "flair": "FLAIR"}.get(threshold, threshold)
