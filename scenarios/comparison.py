@@ -15,6 +15,11 @@ from scenarios.complications import BOTH_SOURCES
 from scenarios.evidence import evidence_sentences
 from scenarios.extinction import extinction_sentences
 from scenarios.lesion_scans import LesionScan, diameters_of_study, disagreements, rule_of
+from scenarios.pseudo_progression import (
+    Weighed,
+    pseudo_progression_sentences,
+    weighed_scans,
+)
 from scenarios.scans import RULE as SCANS_RULE
 from scenarios.scans import Criteria, Scan, ScanCalendar, Scans, scans_of_arm
 from scenarios.time_measures import RULE as TIMES_RULE
@@ -72,6 +77,8 @@ class Comparison:
         By criterion, the study's first, and arm; empty for a case whose densities are not kept.
     times : mapping of str to mapping of str to ArmTimes
         By threshold and arm: days gained, delay of progression, doubling time.
+    pseudo_progression : mapping of str to Weighed
+        Of every arm that may have it, where the study asks for it.
     """
 
     case: str
@@ -85,6 +92,7 @@ class Comparison:
     notes: list[str]
     by_diameters: Mapping[Criteria, Mapping[str, Scans[LesionScan]]] = field(default_factory=dict)
     times: Mapping[str, Mapping[str, ArmTimes]] = field(default_factory=dict)
+    pseudo_progression: Mapping[str, Weighed] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -111,6 +119,9 @@ class Comparison:
             "times": {
                 threshold: {name: one.as_dict() for name, one in arms.items()}
                 for threshold, arms in self.times.items()
+            },
+            "pseudo_progression": {
+                name: one.as_dict() for name, one in self.pseudo_progression.items()
             },
             "organs": _records(self.organs),
             "differences": self.differences,
@@ -178,6 +189,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
     calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
     scans = {name: scans_of_arm(one.sel(scenario=name), calendar) for name in names}
     by_diameters = diameters_of_study(results, chosen, calendar)
+    weighed = weighed_scans(results, chosen, study, calendar)
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
@@ -196,6 +208,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             SCANS_RULE,
             *([rule_of(calendar, study["fields_every_days"])] if by_diameters else []),
             *disagreements(scans, by_diameters),
+            *pseudo_progression_sentences(weighed, results),
             TIMES_RULE,
             *extinction_sentences(results, chosen),
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
@@ -206,6 +219,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         ],
         by_diameters=by_diameters,
         times=time_measures(results, chosen, study, scans),
+        pseudo_progression=weighed,
     )
 
 

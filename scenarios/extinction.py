@@ -90,7 +90,7 @@ def extinction(
             each["piece_extinct_draw"][i, j, : len(kept)] = drawn[: len(kept)]
     whole["extinction_probability"] = extinction_probability(whole["clonogens_left"])
     each["piece_extinction"] = extinction_probability(each["piece_clonogens"])
-    found = {name: (("scenario", "case"), values) for name, values in whole.items()}
+    found: dict[str, Any] = {name: (("scenario", "case"), values) for name, values in whole.items()}
     found |= {name: (("scenario", "case", "piece"), values) for name, values in each.items()}
     return {
         name: (*entry, dict(zip(("units", "long_name"), _MEANINGS[name], strict=True)))

@@ -70,6 +70,8 @@ class ScanCalendar:
         Thickness of the axial slices that diameters are measured on.
     criteria : {"rano", "recist"}
         Which criteria by diameters the study is judged by; the others are shown beside them.
+    pseudo_progression : bool
+        Also say what scans would read with pseudo-progression after chemoradiation.
     """
 
     after_radiotherapy_day: float = 28.0
@@ -78,6 +80,7 @@ class ScanCalendar:
     protected_day: float = 84.0
     slice_mm: float = 5.0
     criteria: Criteria = "rano"
+    pseudo_progression: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (

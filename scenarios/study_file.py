@@ -100,6 +100,11 @@ class ScansTable(StudyTable):
     criteria: Literal["rano", "recist"] = Field(
         default="rano", description="the criteria by diameters that the study is judged by"
     )
+    pseudo_progression: bool = Field(
+        default=False,
+        description="also say what scans would read with transient enhancement after "
+        "chemoradiation, by the parameters pseudoprogression_*",
+    )
 
     def calendar(self) -> ScanCalendar:
         """The calendar, checked."""
@@ -110,6 +115,7 @@ class ScansTable(StudyTable):
             protected_day=self.protected,
             slice_mm=self.slice,
             criteria=self.criteria,
+            pseudo_progression=self.pseudo_progression,
         )
 
 

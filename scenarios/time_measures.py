@@ -89,7 +89,10 @@ def time_measures(
     """
     one = results.sel(case=case)
     records = {record["name"]: record for record in study["scenarios"]}
-    untreated = next((name for name, record in records.items() if not record["regimen"]), None)
+    # results of other makers may say nothing of what an arm is given
+    untreated = next(
+        (name for name, record in records.items() if record.get("regimen") == []), None
+    )
     found: dict[str, dict[str, ArmTimes]] = {}
     for threshold in map(str, one["threshold"].values):
         here = one.sel(threshold=threshold)

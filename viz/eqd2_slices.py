@@ -31,7 +31,11 @@ TISSUES = {"alpha_beta": "tumour", "alpha_beta_brain": "late effects in brain"}
 #: that are told apart on grey by colour-blind readers too.
 LINES = {0.3: "#56B4E9", 0.5: "#009E73", 0.8: "#F0E442", 0.95: "#E69F00", 1.05: "#D55E00"}
 _BOOST_LINE = "#CC79A7"
-_TARGETS = {"GTV": ("#FF5A5A", "-"), "CTV": ("#FFFFFF", "--"), "PTV": ("#FFFFFF", ":")}
+_TARGETS: dict[str, tuple[str, Any]] = {
+    "GTV": ("#FF5A5A", "-"),
+    "CTV": ("#FFFFFF", "--"),
+    "PTV": ("#FFFFFF", ":"),
+}
 _ORGAN = "#B08CFF"
 
 
