@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scenarios.metrics.extinction import drawn_extinction, extinction_probability
 from solvers.fewest_cells import DAY, FIELD
 from solvers.prepared import prepare
-from solvers.tumour_pieces import mesh_graph, tumour_pieces
+from solvers.tumour_pieces import Pieces, mesh_graph, tumour_pieces
+from twin.response_entries import EXTINCTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,17 +30,6 @@ FRACTION = "clonogenic_fraction"
 #: Pieces that are listed, of those with this many clonogenic cells at least (any piece with fewer
 #: is extinct but for one case in a million).
 MOST_PIECES, LEAST_CELLS = 8, 1e-6
-_MEANINGS = {
-    "fewest_cells_day": ("day", "day of fewest viable cells since treatment began"),
-    "clonogens_left": ("cells", "clonogenic cells expected on that day in the whole tumour"),
-    "extinction_probability": ("1", "probability that none of them is left (Poisson)"),
-    "piece_clonogens": ("cells", "clonogenic cells expected in each connected piece"),
-    "piece_extinction": ("1", "probability that none is left in the piece"),
-    "piece_extinct_draw": ("1", "1 where one draw with the study's seed leaves none"),
-    "piece_x": ("mm", "RAS x of the piece's densest node"),
-    "piece_y": ("mm", "RAS y of the piece's densest node"),
-    "piece_z": ("mm", "RAS z of the piece's densest node"),
-}
 
 
 def treated_from(regimen: Regimen, twin: Twin) -> float | None:
@@ -64,9 +54,9 @@ def extinction(
         The run of a scenario and case on the study mesh.
     """
     shape = len(study.scenarios), len(study.cases)
-    whole = {name: np.full(shape, np.nan) for name in list(_MEANINGS)[:3]}
-    each = {name: np.full((*shape, MOST_PIECES), np.nan) for name in list(_MEANINGS)[3:]}
-    points = twin.mesh.points
+    shapes = {2: shape, 3: (*shape, MOST_PIECES)}
+    found = {name: np.full(shapes[len(dims)], np.nan) for name, (dims, *_) in EXTINCTION.items()}
+    points, left = twin.mesh.points, _Left(twin)
     for i, scenario in enumerate(study.scenarios):
         for j, case in enumerate(study.cases):
             run, parameters = run_of(i, j), case.parameters(twin.parameters)
@@ -78,35 +68,38 @@ def extinction(
                     one.structure for one in scenario.regimen.resections if one.day <= day
                 )
             )
-            amount, peak = _pieces(twin, removed, np.asarray(run[FIELD].values))
-            cells = amount * parameters.value("carrying_capacity") * parameters.value(FRACTION)
-            whole["fewest_cells_day"][i, j] = day
-            whole["clonogens_left"][i, j] = cells.sum()
+            pieces = left.pieces(removed, np.asarray(run[FIELD].values))
+            cells = (
+                pieces.amount * parameters.value("carrying_capacity") * parameters.value(FRACTION)
+            )
+            found["fewest_cells_day"][i, j] = day
+            found["clonogens_left"][i, j] = cells.sum()
             kept = np.flatnonzero(cells >= LEAST_CELLS)[:MOST_PIECES]
-            each["piece_clonogens"][i, j, : len(kept)] = cells[kept]
+            found["piece_clonogens"][i, j, : len(kept)] = cells[kept]
             for axis, name in enumerate(("piece_x", "piece_y", "piece_z")):
-                each[name][i, j, : len(kept)] = points[peak[kept], axis]
-            drawn = drawn_extinction(each["piece_clonogens"][i, j], [study.seed, j])
-            each["piece_extinct_draw"][i, j, : len(kept)] = drawn[: len(kept)]
-    whole["extinction_probability"] = extinction_probability(whole["clonogens_left"])
-    each["piece_extinction"] = extinction_probability(each["piece_clonogens"])
-    found: dict[str, Any] = {name: (("scenario", "case"), values) for name, values in whole.items()}
-    found |= {name: (("scenario", "case", "piece"), values) for name, values in each.items()}
-    return {
-        name: (*entry, dict(zip(("units", "long_name"), _MEANINGS[name], strict=True)))
-        for name, entry in found.items()
-    }
+                found[name][i, j, : len(kept)] = points[pieces.peak[kept], axis]
+            drawn = drawn_extinction(found["piece_clonogens"][i, j], [study.seed, j])
+            found["piece_extinct_draw"][i, j, : len(kept)] = drawn[: len(kept)]
+    found["extinction_probability"] = extinction_probability(found["clonogens_left"])
+    found["piece_extinction"] = extinction_probability(found["piece_clonogens"])
+    return {name: (EXTINCTION[name][0], values) for name, values in found.items()}
 
 
-def _pieces(
-    twin: Twin, removed: tuple[str, ...], density: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Amounts [mm3] and peaks of the pieces, between which no fluid and no cavity leads."""
-    prepared = prepare(twin)
-    active = prepared.active_cells(removed)
-    graph = mesh_graph(twin.mesh.cells[active], len(twin.mesh.points))
-    found = tumour_pieces(graph, prepared.operators.lumped_mass(active), density)
-    return found.amount, found.peak
+class _Left:
+    """A twin's mesh after resections, worked out once for each."""
+
+    def __init__(self, twin: Twin) -> None:
+        self._prepared, self._mesh = prepare(twin), twin.mesh
+        self._known: dict[tuple[str, ...], tuple[Any, NDArray[np.float64]]] = {}
+
+    def pieces(self, removed: tuple[str, ...], density: NDArray) -> Pieces:
+        """Pieces of a density, between which no fluid and no cavity leads."""
+        if removed not in self._known:
+            active = self._prepared.active_cells(removed)
+            graph = mesh_graph(self._mesh.cells[active], len(self._mesh.points))
+            self._known[removed] = graph, self._prepared.operators.lumped_mass(active)
+        graph, mass = self._known[removed]
+        return tumour_pieces(graph, mass, density)
 
 
 def extinction_sentences(results: xr.Dataset, case: str) -> list[str]:

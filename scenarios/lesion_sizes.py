@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from solvers.axial_slices import AxialSlices
 from solvers.lesions import Lesion, lesions_on
 from solvers.prepared import prepare
+from twin.response_entries import LESIONS
 
 if TYPE_CHECKING:
     from scenarios.study import Study
@@ -22,22 +23,12 @@ RANO_TARGETS, RECIST_TARGETS = 3, 2
 #: A lesion whose longest diameter is less is not seen [mm] (RECIST 1.1: too small to measure).
 SEEN_MM = 5.0
 
-_SIZES = {
-    "lesion_product_sum": ("mm2", "sum of products of perpendicular diameters of target lesions"),
-    "lesion_diameter_sum": ("mm", "sum of longest diameters of target lesions"),
-    "lesion_longest": ("mm", "longest diameter of the largest lesion, on its largest slice"),
-    "lesion_perpendicular": ("mm", "diameter at right angles to lesion_longest"),
-    "lesion_longest_diameter": ("mm", "longest diameter of any lesion on any slice"),
-    "lesion_slices": ("1", "slices that show the largest lesion"),
-    "lesion_count": ("1", "lesions that are seen"),
-}
-
 
 def sizes_of(lesions: list[Lesion]) -> NDArray[np.float64]:
     """What a scan measures of its lesions, in the order of the result's variables."""
     seen = [one for one in lesions if one.longest.longest_mm >= SEEN_MM]
     if not seen:
-        return np.zeros(len(_SIZES))
+        return np.zeros(len(LESIONS))
     longest = sorted((one.longest.longest_mm for one in seen), reverse=True)
     first = seen[0]  # of the greatest product
     return np.array(
@@ -72,7 +63,7 @@ def lesion_sizes(study: Study, twin: Twin, density: NDArray[np.float32]) -> dict
     days = [study.scans.days(one[-1].day if one else None, float(study.times[-1])) for one in given]
     count = max(1, *(len(one) for one in days))
     scan_day = np.full((len(days), count), np.nan)
-    sizes = np.full((len(days), count, len(_SIZES)), np.nan)
+    sizes = np.full((len(days), count, len(LESIONS)), np.nan)
     slices = AxialSlices.of(
         twin.mesh.points, twin.mesh.cells, study.scans.slice_mm, within=_box(twin, density, level)
     )
@@ -83,12 +74,8 @@ def lesion_sizes(study: Study, twin: Twin, density: NDArray[np.float32]) -> dict
             study, twin, slices, density[i], level, days[i], operations
         )
     dims = ("scenario", "scan")
-    found: dict[str, Any] = {
-        "scan_day": (dims, scan_day, {"units": "day", "long_name": "days since the reference date"})
-    }
-    for k, (name, (unit, meaning)) in enumerate(_SIZES.items()):
-        found[name] = (dims, sizes[:, :, k], {"units": unit, "long_name": meaning})
-    return found
+    found: dict[str, Any] = {"scan_day": (dims, scan_day)}
+    return found | {name: (dims, sizes[:, :, k]) for k, name in enumerate(LESIONS)}
 
 
 def _box(twin: Twin, density: NDArray, level: float) -> tuple[NDArray, NDArray]:
@@ -120,7 +107,7 @@ def _of_arm(
             measured[k] = sizes_of(lesions_on(slices, shown, level))
         return measured[k]
 
-    result = np.full((len(days), len(_SIZES)), np.nan)
+    result = np.full((len(days), len(LESIONS)), np.nan)
     for n, day in enumerate(days):
         after = int(np.searchsorted(fields, day - 1e-9))
         if after == len(fields):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["criteria_tables", "time_table", "when_text"]
 
 
-def table_of(title: str) -> Table:
+def table_of(title: str, least_width: int = 28) -> Table:
     """An empty table of arms by their numbers and names."""
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("scenario", overflow="fold", min_width=28)
+    table.add_column("scenario", overflow="fold", min_width=least_width)
     return table
 
 
@@ -73,8 +73,8 @@ def time_table(comparison: Comparison) -> list[Table]:
     if not measures:
         return []
     table = table_of(
-        f"Days gained against no treatment on a date, delay of progression against the compared "
-        f"arm, doubling time [d], case {comparison.case!r}"
+        f"Days gained on a date, delay of progression, doubling time [d], case {comparison.case!r}",
+        least_width=16,
     )
     table.add_column("date", justify="right")
     for threshold in measures:

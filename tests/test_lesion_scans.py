@@ -10,16 +10,19 @@ from small_patient import write_small_patient
 from synthetic_results import ball_twin, radius_mm, synthetic_results
 
 import twin as twin_package
-from scenarios import Study, compare
+from scenarios import Case, Study, compare
 from scenarios.lesion_scans import CRITERIA, disagreements, read_lesion_scans
 from scenarios.lesion_sizes import lesion_sizes
 from scenarios.pseudo_progression import PseudoProgression, gives_drug_with_radiotherapy
 from scenarios.scans import ScanCalendar, read_scans
 from scenarios.study_file import StudyFile
+from solvers import FiniteElementSolver, TorchSolver
+from solvers.prepared import prepare
 from twin.calendar import Calendar
 from twin.courses import Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.growth_times import day_of_volume, days_gained, delay, doubling_time
+from twin.protocol import Save
 from twin.regimen import Regimen
 from viz.scan_timeline import scan_timeline
 from viz.subject import Subject
@@ -239,16 +242,12 @@ def test_the_study_file_has_them():
         ScanCalendar(criteria="choi")
 
 
-def test_a_run_keeps_its_fewest_cells_and_its_results_stay(tmp_path):
+@pytest.mark.parametrize("solver", [FiniteElementSolver(), TorchSolver()], ids=["fe", "torch"])
+def test_a_run_keeps_its_fewest_cells_and_its_results_stay(tmp_path, solver):
     """Without `fewest_from` nothing else changes; with it the field holds the least burden."""
-    from solvers import FiniteElementSolver
-    from solvers.prepared import prepare
-    from twin.protocol import Save
-
     patient = twin_package.load(write_small_patient(tmp_path))
     days = np.arange(0.0, 71.0)
     course = Radiotherapy(total_dose_gy=20.0, fractions=5, start_day=28.0)
-    solver = FiniteElementSolver()
     plain = solver.solve(patient, Regimen(course), days)
     kept = solver.solve(patient, Regimen(course), days, save=Save(fewest_from=28.0))
     assert (plain["tumour_burden"].values == kept["tumour_burden"].values).all()
@@ -259,3 +258,30 @@ def test_a_run_keeps_its_fewest_cells_and_its_results_stay(tmp_path):
     capacity = patient.parameters.value("carrying_capacity")
     left = capacity * float(mass @ kept["viable_density_at_fewest"].values.astype(float))
     assert left == pytest.approx(burden[28:].min(), rel=1e-6)
+
+
+def test_a_study_states_extinction_and_what_it_means(tmp_path):
+    """A tumour all of which is irradiated, by a radiosensitivity that leaves few cells."""
+    patient = twin_package.load(write_small_patient(tmp_path))
+    study = Study(
+        {"none": Regimen(), "60 Gy": Regimen(RADIOTHERAPY)},
+        [Case("sensitive", {"alpha": "0.35 1/Gy"})],
+        days=80.0,
+    )
+    results = study.run(patient, FiniteElementSolver(), threads=2)
+    arm = results.sel(scenario="60 Gy", case="sensitive")
+    burden = arm["tumour_burden"].values[28:]
+    fraction = patient.parameters.value("clonogenic_fraction")
+    assert float(arm["fewest_cells_day"]) == 28.0 + burden.argmin()
+    left = float(arm["clonogens_left"])
+    assert left == pytest.approx(fraction * burden.min(), rel=1e-5)
+    assert left < 10.0
+    assert float(arm["extinction_probability"]) == pytest.approx(math.exp(-left))
+    pieces = arm["piece_clonogens"].values
+    pieces = pieces[np.isfinite(pieces)]
+    assert pieces.sum() == pytest.approx(left, abs=1e-4)
+    assert arm["piece_extinction"].values[: len(pieces)] == pytest.approx(np.exp(-pieces))
+    assert np.isnan(results["clonogens_left"].sel(scenario="none").item())
+    text = " ".join(str(compare(results)).split())
+    assert f"Extinction: '60 Gy' leaves {left:.2g} clonogenic cells on day" in text
+    assert "conditional on survivors" in text

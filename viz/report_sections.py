@@ -12,6 +12,7 @@ from scenarios.comparison_text import days_text, error_head, volume_heads, with_
 from scenarios.complications import percent
 from viz.html import Raw, data_table, items, paragraph, section, table, text
 from viz.palette import scenario_styles
+from viz.response_sections import criteria_table, times_table
 from viz.subject import Subject
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def results_section(comparisons: list[Comparison], subject: Subject, pictures: l
             response,
             caption=f"Least volume and time to progression, case “{reference.case}”. {spread}",
         ),
+        criteria_table(reference),
+        times_table(reference),
         items(notes),
         *pictures,
     )
