@@ -79,11 +79,11 @@ def time_table(comparison: Comparison) -> list[Table]:
     table.add_column("date", justify="right")
     for threshold in measures:
         label = threshold_name(threshold)
-        table.add_column(Text(f"{label} gained"), justify="right")
-        table.add_column(Text(f"{label} delay"), justify="right")
+        table.add_column(Text(f"{label}\ngained"), justify="right")
+        table.add_column(Text(f"{label}\ndelay"), justify="right")
         if threshold == "t1gd":
-            table.add_column(Text("delay by scans"), justify="right")
-        table.add_column(Text(f"{label} doubling"), justify="right")
+            table.add_column(Text("by\nscans"), justify="right")
+        table.add_column(Text(f"{label}\ndoubling"), justify="right")
     for number, arm in enumerate(comparison.scans, start=1):
         dates = {arms[arm].date for arms in measures.values() if arms[arm].gained is not None}
         cells = [", ".join(f"{date:.0f}" for date in dates) or "-"]

@@ -104,7 +104,7 @@ def _levels(course: Radiotherapy, alpha_beta: float) -> dict[float, tuple[str, s
     }
     if course.boost_total_dose_gy is not None:
         boost = 0.95 * float(eqd2(course.boost_total_dose_gy, course.fractions, alpha_beta))
-        found[boost] = (_BOOST_LINE, f"{boost:.1f} Gy (95% of the boost)")
+        found[boost] = (_BOOST_LINE, f"{boost:.1f} Gy (boost 95%)")
     return dict(sorted(found.items()))
 
 

@@ -142,13 +142,15 @@ def _name(ax: Axes, words: str, y: float, lines: int) -> None:
 
 
 def _key(figure: Figure, ax: Axes, comparison: Comparison, tall: float, height: float) -> None:
-    what = "volume [ml]"
+    what = "RANO 2.0 by T1Gd volume [ml]"
     if comparison.by_diameters:
-        what = "diameters [mm] and volume [ml] of T1Gd"
+        what = "T1Gd diameters [mm] and volume [ml]"
     ax.set_title(
-        f"What scans would show: RANO 2.0 by {what}, imaging only, case {comparison.case!r}",
-        loc="left", fontsize=11.5, pad=26,
-    )  # fmt: skip
+        f"What scans would show: {what}, imaging only, case {comparison.case!r}",
+        loc="left",
+        fontsize=11.5,
+        pad=26,
+    )
     for place, (category, meaning) in zip(_PLACES, _MEANINGS.items(), strict=True):
         ax.text(
             place, 1.0 + 0.15 / tall, f"{category} {meaning}",
