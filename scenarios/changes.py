@@ -7,10 +7,13 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from scenarios.description import unpaired_sentences
+from scenarios.drug_changes import DRUG_FIELDS, changed_drugs
 from twin.courses import Course, Resection, Temozolomide
-from twin.drugs import with_drug_parameters
+from twin.drugs import drug_names, with_drug_parameters
 from twin.errors import InvalidInput
 from twin.regimen import Regimen
+from twin.repopulation import against_kickoff
 from twin.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ radiotherapy.start=35 day            also margin, planning_margin, target,
                                      boost_target, boost_total_dose
 temozolomide.cycles=3                also concurrent, first_cycle, later_cycles
 resection.day=7 day                  also structure
+lomustine.start=35 day               a drug by its schedule; also schedule, amount, break, delivery
+lomustine=off; on, with a schedule
 radiotherapy=off, temozolomide=off, temozolomide=on, resection=off
 parameters.alpha=0.05 1/Gy           any parameter of the patient, with its unit"""
 
@@ -93,6 +98,9 @@ def apply_changes(
     switches: dict[str, bool] = {}
     values: dict[str, float] = {}
     seen: set[str] = set()
+    drugs = _by_schedule(regimen)
+    drug_switches: dict[str, bool] = {}
+    drug_changes: dict[str, dict[str, Any]] = {}
     for change in changes:
         name, text = _split(change)
         if name in seen:
@@ -100,8 +108,14 @@ def apply_changes(
         seen.add(name)
         kind, _, key = name.partition(".")
         if kind == "parameters" and key:
+            key = parameters.site.internal(key)
             parameters = with_drug_parameters(parameters, [key])
             values[key] = parse_quantity(text, parameters[key].unit, where=name, at_least=None)
+        elif kind in drugs and not key:
+            drug_switches[kind] = _switch(name, text)
+        elif kind in drugs and key in DRUG_FIELDS:
+            field, unit = DRUG_FIELDS[key]
+            drug_changes.setdefault(kind, {})[field] = _value(name, text, unit)
         elif kind in _FIELDS and not key:
             switches[kind] = _switch(name, text)
         elif kind in _FIELDS and key in _FIELDS[kind]:
@@ -114,10 +128,21 @@ def apply_changes(
     regimen = _changed_radiotherapy(regimen, wanted["radiotherapy"], sentences)
     for kind, course_type in (("temozolomide", Temozolomide), ("resection", Resection)):
         regimen = _changed(regimen, kind, course_type, wanted[kind], sentences)
+    regimen = changed_drugs(regimen, drug_switches, drug_changes, sentences)
     for key, value in values.items():
         entry = parameters[key]
-        sentences.append(f"{key}: {value:g} instead of {entry.value:g} {entry.unit}.")
-    return regimen, parameters.replace(**values), sentences
+        own = parameters.site.parameter(key)
+        sentences.append(f"{own}: {value:g} instead of {entry.value:g} {entry.unit}.")
+    changed = parameters.replace(**values)
+    if values:
+        sentences += unpaired_sentences(changed, irradiated=bool(regimen.radiotherapy))
+    return regimen, changed, sentences
+
+
+def _by_schedule(regimen: Regimen) -> set[str]:
+    """Drugs that changes take by their schedule; temozolomide only where it is given by one."""
+    given = {course.name for course in regimen.drugs}
+    return {name for name in drug_names() if name != "temozolomide" or name in given}
 
 
 def _split(change: str) -> tuple[str, str]:
@@ -147,7 +172,12 @@ def _value(name: str, text: str, unit: str | None) -> Any:
 
 
 def _unknown(name: str, parameters: ParameterSet) -> InvalidInput:
-    known = [*_FIELDS, *(f"parameters.{key}" for key in parameters)]
+    reason = against_kickoff(name, parameters)
+    if reason:
+        return InvalidInput(f"{name!r} cannot be changed.{reason}")
+    known = [*_FIELDS, *(f"parameters.{parameters.site.parameter(key)}" for key in parameters)]
+    known += drug_names()
+    known += [f"{drug}.{key}" for drug in drug_names() for key in DRUG_FIELDS]
     known += [f"{kind}.{key}" for kind, fields in _FIELDS.items() for key in fields]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}."
@@ -178,11 +208,6 @@ def _switched(
                 sentences.append(f"No {kind}, as before.")
         elif present:
             sentences.append(f"With {kind}, as before.")
-        elif kind == "temozolomide" and kind in regimen.drug_names:
-            raise InvalidInput(
-                "temozolomide is given already, by a schedule of its own; change that in the "
-                "study file."
-            )
         elif kind == "temozolomide":
             regimen = Regimen(*regimen.courses, Temozolomide())
             sentences.append("With temozolomide.")

@@ -12,20 +12,19 @@ import numpy as np
 
 from scenarios import ranking
 from scenarios.complications import BOTH_SOURCES
-from scenarios.evidence import evidence_sentences
-from scenarios.extinction import extinction_sentences
-from scenarios.lesion_scans import LesionScan, diameters_of_study, disagreements, rule_of
-from scenarios.pseudo_progression import (
-    Weighed,
-    pseudo_progression_sentences,
-    weighed_scans,
-)
+from scenarios.control_table import control_notes, control_row
+from scenarios.evidence import evidence_sentences, marker_notes
+from scenarios.isotoxic import isotoxic_sentences
+from scenarios.paired_plans import RULE as PLANS_RULE
+from scenarios.paired_plans import PlanPair, plan_pairs
+from scenarios.response import Response, response_of
 from scenarios.scans import RULE as SCANS_RULE
-from scenarios.scans import Criteria, Scan, ScanCalendar, Scans, scans_of_arm
-from scenarios.time_measures import RULE as TIMES_RULE
-from scenarios.time_measures import ArmTimes, time_measures
+from scenarios.scans import Scan, ScanCalendar, Scans, scans_of_arm
+from scenarios.statements import Statement, statements
+from scenarios.tumour_control import RULE as CONTROL_RULE
 from solvers import error_bars
 from twin.errors import InvalidInput
+from twin.site import site_from_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,16 +37,6 @@ REPORT_DAYS = (90.0, 180.0, 365.0)
 _MM3_PER_ML = 1000.0
 #: Ends of the names of variables, and of the heads of columns that hold them.
 _ENDS = (("", ""), ("_error", " error"), ("_mesh_spread", " mesh spread"))
-THRESHOLD_NAMES = {"t1gd": "T1Gd", "flair": "FLAIR"}
-
-
-def threshold_label(threshold: str) -> str:
-    """How a threshold is written in tables.
-
-    >>> threshold_label("t1gd")
-    'T1Gd'
-    """
-    return THRESHOLD_NAMES.get(threshold, threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +52,10 @@ class Comparison:
     table : pandas.DataFrame
         One row an arm, with the arm's name as index and units in the heads.
     scans : mapping of str to Scans
-        For every arm what scans would show.
+        For every arm what scans would show; empty at other sites than the brain, whose criteria
+        they are.
+    control : pandas.DataFrame
+        One row an arm, probabilities of tumour control [1]; no columns where the model grows.
     organs : pandas.DataFrame
         One row an arm, EQD2 [Gy] of every organ at risk, and its NTCP [1] where any arm has one.
     differences : dict of str to dict
@@ -73,26 +65,34 @@ class Comparison:
         Over all cases.
     notes : list of str
         The rules behind the numbers.
-    by_diameters : mapping of str to mapping of str to Scans
-        By criterion, the study's first, and arm; empty for a case whose densities are not kept.
-    times : mapping of str to mapping of str to ArmTimes
-        By threshold and arm: days gained, delay of progression, doubling time.
-    pseudo_progression : mapping of str to Weighed
-        Of every arm that may have it, where the study asks for it.
+    statements : list of Statement
+        What may be said of arms that differ in fraction size or margin alone.
+    plans : list of PlanPair
+        Arms that differ in their planned dose alone, draw by draw.
+    response : Response
+        Scans by diameters, times against other arms, pseudo-progression, extinction.
+    labels : mapping of str to str
+        How thresholds are written at the tumour's site.
     """
 
     case: str
     horizon_day: float
     table: pd.DataFrame
     scans: Mapping[str, Scans[Scan]]
+    control: pd.DataFrame
     organs: pd.DataFrame
     differences: dict[str, dict[str, Any]]
     warnings: list[str]
     rankings: list[ranking.Ranking]
     notes: list[str]
-    by_diameters: Mapping[Criteria, Mapping[str, Scans[LesionScan]]] = field(default_factory=dict)
-    times: Mapping[str, Mapping[str, ArmTimes]] = field(default_factory=dict)
-    pseudo_progression: Mapping[str, Weighed] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    plans: list[PlanPair] = field(default_factory=list)
+    response: Response = field(default_factory=Response)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, threshold: str) -> str:
+        """How a threshold is written at the tumour's site."""
+        return self.labels.get(threshold, threshold)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -112,17 +112,8 @@ class Comparison:
             "horizon_day": self.horizon_day,
             "table": _records(self.table),
             "scans": {name: _scans_as_dict(found) for name, found in self.scans.items()},
-            "scans_by_diameters": {
-                criterion: {name: _scans_as_dict(found) for name, found in arms.items()}
-                for criterion, arms in self.by_diameters.items()
-            },
-            "times": {
-                threshold: {name: one.as_dict() for name, one in arms.items()}
-                for threshold, arms in self.times.items()
-            },
-            "pseudo_progression": {
-                name: one.as_dict() for name, one in self.pseudo_progression.items()
-            },
+            **({"tumour_control": _records(self.control)} if len(self.control.columns) else {}),
+            **self.response.as_dict(),
             "organs": _records(self.organs),
             "differences": self.differences,
             "warnings": self.warnings,
@@ -136,6 +127,8 @@ class Comparison:
                 }
                 for one in self.rankings
             ],
+            "statements": [one.as_dict() for one in self.statements],
+            "plans": [one.as_dict() for one in self.plans],
             "notes": self.notes,
         }
 
@@ -185,41 +178,52 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
         arm["name"]: {"compared_with": arm["compared_with"], "differs_in": arm["differs_in"]}
         for arm in study["scenarios"]
     }
+    site, grows = site_from_record(results.attrs), "tumour_control" not in results
     index = pd.Index(names, name="scenario")
     calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
-    scans = {name: scans_of_arm(one.sel(scenario=name), calendar) for name in names}
-    by_diameters = diameters_of_study(results, chosen, calendar)
-    weighed = weighed_scans(results, chosen, study, calendar)
+    endpoints = ranking.default_endpoints(results)
+    said, plans = statements(results, endpoints), plan_pairs(results, endpoints)
+    scans = {}
+    if site.is_brain:
+        scans = {name: scans_of_arm(one.sel(scenario=name), calendar) for name in names}
+    response = response_of(results, chosen, study, calendar, scans)
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
         table=pd.DataFrame(rows, index=index),
         scans=scans,
+        control=pd.DataFrame(
+            [control_row(one, name, differences[name]["compared_with"]) for name in names],
+            index=index,
+        ),
         organs=pd.DataFrame(organs, index=index),
         differences=differences,
         warnings=list(study.get("warnings", [])),
         rankings=ranking.rank(results),
+        statements=said,
+        plans=plans,
         notes=[
+            *(sentence for one in said for sentence in one.sentences()),
+            *(sentence for pair in plans for sentence in pair.sentences()),
+            *([PLANS_RULE] if plans else []),
+            *isotoxic_sentences(study),
             "Volumes are softened visible volumes; ± is the "
             + str(results.attrs.get("numerical_error_rule", "numerical error"))
             + ".",
             *_orders(one),
-            str(results.attrs.get("progression_rule", "")),
-            SCANS_RULE,
-            *([rule_of(calendar, study["fields_every_days"])] if by_diameters else []),
-            *disagreements(scans, by_diameters),
-            *pseudo_progression_sentences(weighed, results),
-            TIMES_RULE,
-            *extinction_sentences(results, chosen),
+            *([str(results.attrs.get("progression_rule", ""))] if grows else [CONTROL_RULE]),
+            *control_notes(results, chosen),
+            SCANS_RULE if site.is_brain else "",
+            *response.notes,
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
+            *marker_notes(results.attrs),
             str(results.attrs.get("organ_caveat", "")),
             *_complication_notes(results),
-            ranking.RULE,
+            ranking.RULE if grows else "",
             str(results.attrs.get("research_use_only", "")),
         ],
-        by_diameters=by_diameters,
-        times=time_measures(results, chosen, study, scans),
-        pseudo_progression=weighed,
+        response=response,
+        labels=dict(site.thresholds),
     )
 
 
@@ -280,8 +284,9 @@ def _report_days(results: xr.Dataset) -> list[float]:
 def _row(arm: xr.Dataset, *, hard: bool = False) -> dict[str, float]:
     """Numbers of one arm and case, units in the names."""
     row: dict[str, float] = {}
+    site, grows = site_from_record(arm.attrs), "tumour_control" not in arm
     for threshold in map(str, arm["threshold"].values):
-        label = threshold_label(threshold)
+        label = site.threshold(threshold)
         here = arm.sel(threshold=threshold)
         for day in _report_days(arm):
             at_day = here.sel(time=day)
@@ -294,6 +299,8 @@ def _row(arm: xr.Dataset, *, hard: bool = False) -> dict[str, float]:
                         row[f"{label} {word} {day:g} d{what} [ml]"] = (
                             float(at_day[f"{variable}{end}"]) / _MM3_PER_ML
                         )
+        if not grows:  # the volume falls to the end, and nothing comes back
+            continue
         row[f"{label} nadir [ml]"] = float(here["nadir_volume_soft"]) / _MM3_PER_ML
         row[f"{label} nadir day [d]"] = float(here["nadir_day"])
         for end, what in _ENDS:
@@ -317,6 +324,10 @@ def _organ_row(arm: xr.Dataset) -> dict[str, float]:
         label = organ_label(name, bool(arm["organ_stylised"].values[k]))
         row[f"{label} mean [Gy EQD2]"] = float(arm["organ_eqd2_mean"].values[k])
         row[f"{label} D0.03cc [Gy EQD2]"] = float(arm["organ_eqd2_d003cc"].values[k])
+        if "organ_eqd2_mean_recovered" in arm:  # some arm is credited recovery between courses
+            for short, name in (("mean", "mean"), ("D0.03cc", "d003cc")):
+                left = float(arm[f"organ_eqd2_{name}_recovered"].values[k])
+                row[f"{label} {short} with recovery [Gy EQD2]"] = left
         # results of earlier versions have none
         if "organ_ntcp" in arm and math.isfinite(arm["organ_ntcp"].values[k]):
             row[f"{label} NTCP [1]"] = float(arm["organ_ntcp"].values[k])
@@ -343,5 +354,5 @@ def full_table(results: xr.Dataset) -> pd.DataFrame:
                         row[f"burden {day:g} d{what} [cells]"] = float(
                             at_day[f"tumour_burden{end}"]
                         )
-            rows.append({**row, **_organ_row(arm)})
+            rows.append({**row, **control_row(arm), **_organ_row(arm)})
     return pd.DataFrame(rows)

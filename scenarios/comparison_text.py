@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scenarios.complications import percent
+from scenarios.control_table import control_tables
+from scenarios.fair_text import plans_table, statement_table
 from scenarios.response_text import criteria_tables, time_table
 
 if TYPE_CHECKING:
@@ -106,14 +108,18 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, legacy_windows=False)
     for table in (
+        *control_tables(comparison.control, comparison.case),
         _volumes(comparison),
-        _response(comparison),
-        _scans(comparison),
+        *([_response(comparison)] if any(" nadir [" in head for head in comparison.table) else []),
+        *([_scans(comparison)] if comparison.scans else []),
         *criteria_tables(comparison),
         *time_table(comparison),
-        _organs(comparison),
+        *([_organs(comparison)] if len(comparison.organs.columns) else []),
+        *_recovered(comparison),
         *_complications(comparison),
         *_rankings(comparison),
+        *(statement_table(one) for one in comparison.statements if one.outcomes),
+        *map(plans_table, comparison.plans),
     ):
         console.print(table)
         console.print()
@@ -208,12 +214,23 @@ def _organs(comparison: Comparison) -> Table:
     title = (
         "Organs at risk, EQD2 [Gy] as mean / D0.03cc, by scenario (geometric ones: lower bounds)"
     )
+    return _organ_table(comparison, organs, title, "")
+
+
+def _recovered(comparison: Comparison) -> list[Table]:
+    """As `_organs`, less recovery between courses; nothing where no arm is credited any."""
+    end = " mean with recovery [Gy EQD2]"
+    organs = [name.removesuffix(end) for name in comparison.organs if name.endswith(end)]
+    title = "The same with recovery between courses, which is assumed"
+    return [_organ_table(comparison, organs, title, " with recovery")] if organs else []
+
+
+def _organ_table(comparison: Comparison, organs: list[str], title: str, what: str) -> Table:
+    frame = comparison.organs
     table = _by_organ(title, len(frame))
     for organ in organs:
-        cells = [
-            f"{row[f'{organ} mean [Gy EQD2]']:.1f} / {row[f'{organ} D0.03cc [Gy EQD2]']:.1f}"
-            for _, row in frame.iterrows()
-        ]
+        mean, highest = (f"{organ} {name}{what} [Gy EQD2]" for name in ("mean", "D0.03cc"))
+        cells = [f"{row[mean]:.1f} / {row[highest]:.1f}" for _, row in frame.iterrows()]
         table.add_row(Text(organ), *cells)
     return table
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from scenarios.limit_files import OfOrgans, packaged_limits
 from scenarios.metrics import lyman_complication
-from scenarios.organs import organ_eqd2, organs_of
+from scenarios.organs import known_delivered, organ_eqd2, organs_of
 from twin.dose import dose_maps
 from twin.toml_file import FileModel, quantity
 
@@ -30,6 +30,9 @@ __all__ = [
     "GEOMETRIC",
     "NO_DOSE",
     "NO_FIT",
+    "UNKNOWN",
+    "WHAT_IF",
+    "WITHOUT_PLAN",
     "Complications",
     "OrganComplication",
     "OrganFit",
@@ -46,6 +49,13 @@ GEOMETRIC = (
     "No complication probability is drawn from a geometric dose, which is a lower bound in organs: "
     'name the dose of a treatment plan (dose = "...") in every course, earlier ones included.'
 )
+WHAT_IF = (
+    "No complication probability is drawn from a what-if dose by beams: name the dose of a "
+    'treatment plan (dose = "...") in every course, earlier ones included.'
+)
+#: Reasons that are said once for all organs.
+WITHOUT_PLAN = (GEOMETRIC, WHAT_IF)
+UNKNOWN = "The dose of an earlier course is not known, so that no complication probability is."
 NO_DOSE = "Without radiotherapy there is no complication probability."
 NO_FIT = "No fit of its complications is on file."
 #: Said wherever there is a probability.
@@ -205,14 +215,17 @@ def _reasons(twin: Twin, regimen: Regimen, rules: Complications) -> dict[str, st
     organs = organs_of(twin)
     if not courses:
         return dict.fromkeys(organs, NO_DOSE)
-    maps = dose_maps(twin, twin.delivered) + dose_maps(twin, regimen)
+    delivered = known_delivered(twin)
+    if delivered.radiotherapy != twin.delivered.radiotherapy:
+        return dict.fromkeys(organs, UNKNOWN)
+    maps = dose_maps(twin, delivered) + dose_maps(twin, regimen)
     found: dict[str, str] = {}
     for name, organ in organs.items():
         found[name] = "" if rules.of(name) else NO_FIT
         for course, dose in zip(courses, maps, strict=True):
             if course.dose is None:
                 if (dose.given_gy[organ.mask] > 0.0).any():
-                    found[name] = GEOMETRIC
+                    found[name] = WHAT_IF if course.beams else GEOMETRIC
                     break
                 continue
             share = float(twin.doses[course.dose].covered[organ.mask].mean())

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from twin.beams import ARRANGEMENTS
 from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
+from twin.drug_delivery import Delivery
 from twin.errors import InvalidInput
+from twin.replan import Replan, VisibleOn
 from twin.toml_file import FileModel
 from twin.units import parse_quantity
 
@@ -42,6 +45,7 @@ def _parser(unit: str, *, whole: bool = False) -> BeforeValidator:
 _TEXT = WithJsonSchema({"type": "string"})
 Gray = Annotated[float, _parser("Gy"), _TEXT]
 Day = Annotated[float, _parser("day"), _TEXT]
+Degree = Annotated[float, _parser("deg"), _TEXT]
 Hour = Annotated[float, _parser("h"), _TEXT]
 WholeDays = Annotated[int, _parser("day", whole=True), _TEXT]
 Millimetre = Annotated[float, _parser("mm"), _TEXT]
@@ -71,6 +75,22 @@ class BoostTable(StudyTable):
     total_dose: Gray = quantity("total dose of the boosted structure", example="75 Gy")
 
 
+class ReplanTable(StudyTable):
+    """The target redrawn, in the run, on the predicted tumour."""
+
+    after_fraction: int = Field(ge=1, description="after which the tumour is seen")
+    visible_on: VisibleOn = Field(default="t1gd", description="image that shows the tumour")
+    above: float | None = Field(
+        default=None, gt=0.0, lt=1.0, description="density of its outline; the image's if absent"
+    )
+
+    def replan(self) -> Replan:
+        """The replan, checked."""
+        return Replan(
+            after_fraction=self.after_fraction, visible_on=self.visible_on, above=self.above
+        )
+
+
 class RadiotherapyTable(StudyTable):
     """A course of external radiotherapy, fractions on weekdays."""
 
@@ -85,14 +105,37 @@ class RadiotherapyTable(StudyTable):
     dose: str | None = Field(
         default=None, description="name of a planned dose in patient.toml, scaled to total_dose"
     )
+    density_guided: Day | None = Field(
+        default=None,
+        description="the target has the margin's volume, but lies where the density predicted for "
+        "this day is highest",
+        examples=["28 day"],
+    )
     fractions_per_day: int = Field(default=1, ge=1, le=3, description="on a treatment day")
     interval: Hour = quantity("time between the fractions of a day", "6 h")
+    every: WholeDays = quantity("from a treatment day to the next, at the least", "1 day")
     missed: list[int] = Field(
         default_factory=list, description="numbers of fractions that are not given at their time"
     )
     compensation: Literal["append", "second fraction", "none"] = Field(
         default="append",
         description="missed fractions follow at the end, on the next days as second ones, or never",
+    )
+    overlap: Literal["refuse", "both"] = Field(
+        default="refuse",
+        description="where it overlaps an earlier course in time: refused, or both are given",
+    )
+
+    beams: list[Degree] = Field(
+        default_factory=list,
+        description="gantry angles of the geometric dose, which then enters and leaves along them",
+        examples=[["0 deg", "120 deg", "240 deg"]],
+    )
+    arrangement: Literal[tuple(ARRANGEMENTS)] | None = Field(  # type: ignore[valid-type]
+        default=None, description="beams by a name, instead of angles"
+    )
+    replan: list[ReplanTable] = Field(
+        default_factory=list, description="when the target is redrawn on the predicted tumour"
     )
 
     def course(self) -> Radiotherapy:
@@ -107,12 +150,26 @@ class RadiotherapyTable(StudyTable):
             boost_target=None if self.boost is None else self.boost.target,
             boost_total_dose_gy=None if self.boost is None else self.boost.total_dose,
             weekdays_only=self.weekdays_only,
+            every_days=self.every,
             dose=self.dose,
+            density_guided_day=self.density_guided,
             fractions_per_day=self.fractions_per_day,
             interval_h=self.interval,
             missed=tuple(self.missed),
             compensation=self.compensation,
+            overlap=self.overlap,
+            replans=tuple(table.replan() for table in self.replan),
+            beams=self._beams(),
         )
+
+    def _beams(self) -> tuple[float, ...]:
+        if self.arrangement is None:
+            return tuple(self.beams)
+        if self.beams:
+            raise InvalidInput(
+                "radiotherapy has both beams and arrangement; give the angles or a name."
+            )
+        return ARRANGEMENTS[self.arrangement]
 
 
 class TemozolomideTable(StudyTable):
@@ -155,6 +212,11 @@ class DrugTable(StudyTable):
     break_after_radiotherapy: WholeDays = quantity(
         "time from the last fraction to the first cycle, where there is no start", "28 day"
     )
+    delivery: Delivery = Field(
+        default="uniform",
+        description="everywhere alike, held back by the barrier outside of enhancing tumour, or "
+        "by the patient's perfusion image",
+    )
 
     def course(self) -> Drug:
         """The course, checked."""
@@ -163,6 +225,7 @@ class DrugTable(StudyTable):
             schedule=self.schedule,
             start_day=self.start,
             break_days=self.break_after_radiotherapy,
+            delivery=self.delivery,
         )
 
 

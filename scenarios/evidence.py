@@ -8,22 +8,29 @@ rests on C or D is not ranked against one that rests on A and B alone.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from scenarios.tumour_control import CONTROL_PARAMETERS
+from solvers.hypoxia import HYPOXIA_PARAMETERS
 from solvers.models import compose
+from twin.drug_delivery import BARRIER_QUANTITY, deliveries_of
 from twin.drugs import with_numbers_of
+from twin.markers import marker_sentences, unknown_markers
+from twin.parameters import ParameterSet
 
 if TYPE_CHECKING:
     from scenarios.study import Scenario
     from twin.patient import Twin
 
-__all__ = ["comparable", "evidence_of", "evidence_sentences", "worst"]
+__all__ = ["comparable", "evidence_of", "evidence_sentences", "marker_notes", "worst"]
 
 _ALWAYS = (
     "diffusivity_white", "diffusivity_grey", "threshold_t1gd", "threshold_flair",
     "visibility_softness",
 )  # fmt: skip
+_WITHOUT_GROWTH = ("outline_width", "threshold_t1gd", "threshold_flair", "visibility_softness")
 _MASS_EFFECT = (
     "young_modulus_white", "young_modulus_grey", "young_modulus_tumour", "young_modulus_fluid",
     "poisson_ratio", "growth_strain", "stress_damping",
@@ -34,20 +41,32 @@ _WORDS = {"C": "from animals or in vitro", "D": "assumed"}
 def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
     """Grade of every parameter that the volumes of an arm depend on, by its name."""
     model = twin.model
-    names = [*_ALWAYS, *compose(model).parameters]
+    names = [*(_ALWAYS if model.grows else _WITHOUT_GROWTH), *compose(model).parameters]
     if model.mass_effect:
         names += _MASS_EFFECT
     if model.migration == "tensor":
         names.append("fibre_sharpening")
     if scenario.regimen.radiotherapy:
         names += ["alpha", "alpha_beta"]
+        names += () if model.grows else [n for n in CONTROL_PARAMETERS if n not in names]
         days = [one.day for one in scenario.regimen.schedule(twin.calendar).fractions]
         if any(later - day < 0.75 for day, later in itertools.pairwise(days)):
             names.append("repair_half_life")
-    drugs = scenario.regimen.drug_names
+        if twin.hypoxia is not None:
+            names += HYPOXIA_PARAMETERS
+    if scenario.rescaled is not None:
+        names += scenario.rescaled.parameters
+    drugs, deliveries = scenario.regimen.drug_names, deliveries_of(scenario.regimen)
     known = with_numbers_of(twin.parameters, drugs)
     names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]
-    return {name: known[name].evidence for name in names if name in known}
+    absent = {f"{drug}_{BARRIER_QUANTITY}" for drug in drugs if deliveries.get(drug) != "barrier"}
+    if "grey_matter" not in known.site.tissues:
+        absent.add("diffusivity_grey")
+    used = [name for name in names if name in known and name not in absent]
+    found = {known.site.parameter(name): known[name].evidence for name in used}
+    if "perfusion" in deliveries.values():
+        found["delivery_by_perfusion"] = "D"
+    return found
 
 
 def worst(grades: Mapping[str, str]) -> str:
@@ -110,6 +129,21 @@ def evidence_sentences(evidence: Mapping[str, Mapping[str, str]]) -> list[str]:
         what = _phrase(grade) if grade == "C" else f"that are {_phrase(grade)}"
         lines.append(f"Evidence: {which}{also} on values {what}: {_list(own)}.")
     return lines
+
+
+def marker_notes(attributes: Mapping[str, str]) -> list[str]:
+    """What markers made of the parameters of results, and what depends on those not stated.
+
+    Parameters
+    ----------
+    attributes : mapping of str to str
+        Those of the results; "parameters" and "evidence" are read.
+    """
+    if "parameters" not in attributes:
+        return []
+    parameters = ParameterSet.from_dict(json.loads(attributes["parameters"]), where="results")
+    used = {name for arm in json.loads(attributes.get("evidence", "{}")).values() for name in arm}
+    return [*marker_sentences(parameters), *unknown_markers(parameters, used)]
 
 
 def _phrase(grade: str) -> str:

@@ -16,10 +16,15 @@ from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
 from scenarios.extinction import extinction
 from scenarios.lesion_sizes import lesion_sizes
+from scenarios.organ_cases import organ_evidence, organs_by_case
+from scenarios.redrawn import REDRAWN, has_replans, redrawn_targets
+from scenarios.tumour_control import control_of
 from solvers import error_bars, fewest_cells
 from solvers.error_bars import MeshEdges
+from solvers.guided_targets import with_guided_targets
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
+from twin.beams import CAVEAT as BEAMS
 from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput
 from twin.results import (
@@ -44,6 +49,11 @@ MESHES = ("fine", "coarse", "coarsest", "halved steps")
 #: A run by scenario number, case number and one of `MESHES`; None where there is none.
 RunOf = Callable[[int, int, str], "xr.Dataset | None"]
 
+#: Said of the rule of progression at sites other than the brain.
+NOT_OF_THE_SITE = (
+    " It is the rule for tumours of the brain, kept here so that volumes compare; RECIST 1.1, of "
+    "this site, goes by diameters."
+)
 #: What a run has at every node or element, which a study keeps of few runs.
 FIELDS = ("tumour_density", "dose", "displacement", "von_mises", fewest_cells.FIELD)
 
@@ -84,16 +94,34 @@ def gather(
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
     data.update(_response(study, twin, arms, edges))
-    effects = [organs.organ_eqd2(twin, scenario.regimen) for scenario in study.scenarios]
+    twins = [with_guided_targets(twin, scenario.regimen) for scenario in study.scenarios]
+    by_course = [
+        organs.course_effects(
+            one,
+            scenario.regimen,
+            redrawn=redrawn_targets(_required(run_of(i, 0, MESHES[0])), one)
+            if has_replans(scenario.regimen)
+            else None,
+        )
+        for i, (one, scenario) in enumerate(zip(twins, study.scenarios, strict=True))
+    ]
+    effects = [
+        organs.organ_eqd2(one, scenario.regimen, effects=of)
+        for one, scenario, of in zip(twins, study.scenarios, by_course, strict=True)
+    ]
     data.update(_treatment(study, twin, effects))
+    data.update(_recovered_doses(twin, study, by_course, effects))
     risks = [
-        organ_complications(twin, scenario.regimen, effect=effect)
-        for scenario, effect in zip(study.scenarios, effects, strict=True)
+        organ_complications(one, scenario.regimen, effect=effect)
+        for one, scenario, effect in zip(twins, study.scenarios, effects, strict=True)
     ]
     data["organ_ntcp"] = (
         ("scenario", "organ"),
         np.array([[one.probability for one in arm.values()] for arm in risks]),
     )
+    if not twin.model.grows:
+        data.update(_control(study, twin))
+    data.update(organs_by_case(study, twins, risks))
     data.update(_fields(run_of, scenarios))
     data.update(lesion_sizes(study, twin, data["tumour_density"][1]))
     data.update(extinction(study, twin, lambda i, j: _required(run_of(i, j, MESHES[0]))))
@@ -119,6 +147,8 @@ def gather(
     for axis, column in zip("xyz", twin.mesh.points.T, strict=True):
         coordinates[f"node_{axis}"] = ("node", column)
     results = xr.Dataset(data, coordinates, attrs=_attrs(study, twin, first, edges))
+    if any(one.dose for arm in study.scenarios for one in arm.regimen.radiotherapy):
+        results.attrs["organ_evidence"] = organ_evidence(twin)
     results.attrs["complications"] = json.dumps(_fits(risks), ensure_ascii=False)
     return describe_variables(results)
 
@@ -156,6 +186,9 @@ def _response(study: Study, twin: Twin, arms: list[list[_Arm]], edges: MeshEdges
                 curve = arm.fine["tumour_volume_soft"].values[k]
                 lowest = response.nadir(study.times, curve, start_day=start)
                 least[i, j, k], day[i, j, k] = lowest.volume_mm3, lowest.day
+                if not twin.model.grows:  # no tumour comes back that does not grow
+                    reached[i, j, k] = error[i, j, k] = spread[i, j, k] = math.nan
+                    continue
                 reached[i, j, k] = response.time_to_progression(study.times, curve, start_day=start)
                 error[i, j, k], spread[i, j, k] = _progression_errors(study, arm, k, start, edges)
     dims = ("scenario", "case", "threshold")
@@ -224,6 +257,63 @@ def _treatment(
     }
 
 
+def _recovered_doses(
+    twin: Twin,
+    study: Study,
+    by_course: list[list[organs.CourseEffect]],
+    effects: list[dict[str, NDArray[np.float64]]],
+) -> dict[str, Any]:
+    """Organ doses with recovery between courses; nothing where no arm is credited any."""
+    left = [
+        organs.organ_eqd2_recovered(twin, scenario.regimen, effects=of)
+        for scenario, of in zip(study.scenarios, by_course, strict=True)
+    ]
+    if all(one is None for one in left):
+        return {}
+    doses = [
+        organs.organ_doses(twin, scenario.regimen, effect=whole if one is None else one)
+        for scenario, whole, one in zip(study.scenarios, effects, left, strict=True)
+    ]
+    return {
+        f"organ_eqd2_{name}_recovered": (
+            ("scenario", "organ"),
+            np.array([[getattr(dose, f"{name}_gy") for dose in arm.values()] for arm in doses]),
+            {"units": "Gy", "long_name": f"{words} less recovery between courses (assumed)"},
+        )
+        for name, words in (
+            ("mean", "mean EQD2"),
+            ("d003cc", "least EQD2 in the hottest 0.03 cubic centimetres"),
+        )
+    }
+
+
+def _control(study: Study, twin: Twin) -> dict[str, Any]:
+    """Probability of tumour control of every scenario and case, where nothing grows."""
+    found = [
+        [
+            control_of(
+                twin.replace(parameters=case.parameters(twin.parameters), setup=case.setup),
+                scenario.regimen,
+            )
+            for case in study.cases
+        ]
+        for scenario in study.scenarios
+    ]
+    most = max(len(one.draws) for row in found for one in row)
+    draws = np.array(
+        [[one.draws or (math.nan,) * most for one in row] for row in found], np.float64
+    )
+    dims = ("scenario", "case")
+    known = {
+        "tumour_control": (dims, np.array([[one.patient for one in row] for row in found])),
+        "tumour_control_population": (
+            dims,
+            np.array([[one.population for one in row] for row in found]),
+        ),
+    }
+    return known | ({"tumour_control_draws": ((*dims, "draw"), draws)} if most else {})
+
+
 def _fits(risks: list[dict[str, OrganComplication]]) -> dict[str, Any]:
     """The fit, and what is stated beside it, of every organ that has a probability in any arm."""
     return {
@@ -255,6 +345,9 @@ def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
 
 def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dict[str, Any]:
     drugs = sorted({name for scenario in study.scenarios for name in scenario.regimen.drug_names})
+    regimens = [scenario.regimen for scenario in study.scenarios]
+    more = [REDRAWN] if any(map(has_replans, regimens)) else []
+    more += [BEAMS] if any(course.beams for one in regimens for course in one.radiotherapy) else []
     return {
         "title": study.name,
         "research_use_only": RESEARCH_USE_ONLY,
@@ -279,6 +372,12 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "coarse_edge_near_tumour_mm": edges.coarse_mm,
         "coarsest_edge_near_tumour_mm": edges.coarsest_mm,
         "numerical_error_rule": error_bars.RULE,
-        "progression_rule": response.PROGRESSION_RULE,
-        "organ_caveat": organs.CAVEAT,
+        "progression_rule": response.PROGRESSION_RULE
+        + ("" if twin.parameters.site.is_brain else NOT_OF_THE_SITE),
+        "organ_caveat": " ".join(part for part in (organs.caveat(twin), *more) if part),
+        **(
+            {}
+            if twin.parameters.site.is_brain
+            else {"site": json.dumps(twin.parameters.site.as_dict(), ensure_ascii=False)}
+        ),
     }

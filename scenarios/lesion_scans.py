@@ -229,16 +229,18 @@ def lesion_scans_of_arm(
 
 
 def diameters_of_study(
-    results: xr.Dataset, case: str, calendar: ScanCalendar
+    results: xr.Dataset, case: str, calendar: ScanCalendar, *, brain: bool = True
 ) -> dict[Criteria, dict[str, Scans[LesionScan]]]:
     """Scans by diameters of all arms, by criterion, that of the study first.
 
     Empty for another case than the one whose densities are kept, and for results of earlier
-    versions, which have no diameters.
+    versions, which have no diameters. RANO is of tumours of the brain; others have RECIST alone.
     """
     if "lesion_product_sum" not in results or case != results.attrs.get("fields_case"):
         return {}
     order = sorted(CRITERIA, key=lambda name: name != calendar.criteria)
+    if not brain:
+        order = ["recist"]
     arms = [str(name) for name in results["scenario"].values]
     return {
         name: {
@@ -249,20 +251,40 @@ def diameters_of_study(
     }
 
 
-def rule_of(calendar: ScanCalendar, fields_every_day: float) -> str:
-    """How diameters are measured and judged, in words."""
+_RULES: Mapping[Criteria, str] = {
+    "rano": (
+        "RANO 2.0: the sum of products of the three largest lesions, PD +25 %, PR -50 %, "
+        "measurable from {least:g} by {least:g} mm on two slices. "
+    ),
+    "recist": (
+        "RECIST 1.1: the sum of the longest diameters of two lesions, PD +20 % and 5 mm, PR -30 %, "
+        "measurable from {least:g} mm, without protected weeks after radiotherapy. "
+    ),
+}
+
+
+def rule_of(
+    calendar: ScanCalendar, fields_every_day: float, criteria: Sequence[Criteria], label: str
+) -> str:
+    """How diameters are measured and judged, in words.
+
+    Parameters
+    ----------
+    calendar : ScanCalendar
+    fields_every_day : float, [day]
+    criteria : sequence of {"rano", "recist"}
+    label : str
+        The threshold's name.
+    """
     least = smallest_measurable_mm(calendar.slice_mm)
     return (
         f"Diameters: on axial slices {calendar.slice_mm:g} mm thick (the mean over the thickness), "
-        "the longest line within what is above the T1Gd threshold, and the longest at right "
-        "angles to it; the resection cavity, fluid and the necrosis of day 0 are left out. Only "
+        f"the longest line within what is above the {label} threshold, and the longest at right "
+        "angles to it; resection cavities, fluid and the necrosis of day 0 are left out. Only "
         "the first case, whose densities are kept, is measured, on the "
-        f"days of kept densities (every {fields_every_day:g} days), linearly between them. RANO "
-        "2.0: the sum of products of the three largest lesions, PD +25 %, PR -50 %, measurable "
-        f"from {least:g} by {least:g} mm on two slices. RECIST 1.1: the sum of the longest "
-        "diameters of two lesions, PD +20 % and 5 mm, PR -30 %, "
-        f"measurable from {least:g} mm; it does not protect the first 12 weeks. Lesions under 5 mm "
-        "are not seen; a new one adds to the sum. Imaging only."
+        f"days of kept densities (every {fields_every_day:g} days), linearly between them. "
+        + "".join(_RULES[name].format(least=least) for name in criteria)
+        + "Lesions under 5 mm are not seen; a new one adds to the sum. Imaging only."
     )
 
 

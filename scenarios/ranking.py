@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from scenarios.endpoints import Endpoint, default_endpoints
 from scenarios.evidence import comparable, worst
+from scenarios.statements import open_questions
 from twin.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -24,76 +26,9 @@ RULE = (
     "numerical error, or the cases disagree about its sign). Where a run is not "
     "asymptotic, the distance between the meshes stands for its numerical error. An arm's rank is "
     "one more than the number of arms that are ahead of it. Arms that rest on evidence of grade C "
-    "or D are ranked among themselves."
+    "or D are ranked among themselves. Arms that differ in fraction size alone, or in margins "
+    "alone, are tied unless the study has the cases that a statement about these needs."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One number by which arms are compared.
-
-    Parameters
-    ----------
-    name : str
-        As tables show it, unit included.
-    variable : str
-        Variable of the results; its error is the one called `variable` + "_error".
-    threshold : str or None
-        Visibility threshold, where the variable has one.
-    day : float or None, [day]
-        Day at which a curve is read.
-    larger_is_better : bool
-    """
-
-    name: str
-    variable: str
-    threshold: str | None = None
-    day: float | None = None
-    larger_is_better: bool = False
-
-    def values(self, results: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Value and numerical error, shape (scenario, case); infinite times at the horizon.
-
-        Where the error is not known, the distance between the meshes stands for it, and where
-        that is not known either, infinity.
-        """
-        value, error = self._read(results, ""), self._read(results, "_error")
-        spread = np.full_like(error, np.inf)
-        if f"{self.variable}_mesh_spread" in results:
-            spread = self._read(results, "_mesh_spread")
-        if self.variable == "time_to_progression":
-            value = np.minimum(value, float(results["time"].values[-1]))
-        return value, np.where(np.isnan(error), spread, error)
-
-    def _read(self, results: xr.Dataset, end: str) -> NDArray[np.float64]:
-        """The variable whose name ends so, shape (scenario, case)."""
-        array = results[f"{self.variable}{end}"]
-        if self.threshold is not None:
-            array = array.sel(threshold=self.threshold)
-        if self.day is not None:
-            array = array.sel(time=self.day)
-        return np.asarray(array.transpose("scenario", "case").values, np.float64)
-
-
-def default_endpoints(results: xr.Dataset) -> list[Endpoint]:
-    """The endpoints of a study of this length that its days and thresholds allow."""
-    days = set(results["time"].values.tolist())
-    thresholds = results["threshold"].values.tolist()
-    found = []
-    if "flair" in thresholds:
-        found += [
-            Endpoint(f"FLAIR volume, {day:g} d", "tumour_volume_soft", "flair", day)
-            for day in (180.0, 365.0)
-            if day in days
-        ]
-    if "t1gd" in thresholds:
-        found.append(
-            Endpoint("T1Gd progression", "time_to_progression", "t1gd", larger_is_better=True)
-        )
-    last = max(day for day in days)
-    day = 365.0 if 365.0 in days else last
-    found.append(Endpoint(f"tumour burden, {day:g} d", "tumour_burden", day=day))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +56,11 @@ class Ranking:
 
 
 def rank_values(
-    value: NDArray[np.float64], error: NDArray[np.float64], *, larger_is_better: bool = False
+    value: NDArray[np.float64],
+    error: NDArray[np.float64],
+    *,
+    larger_is_better: bool = False,
+    untold: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Ranks, shape (scenario,), and who is tied with whom, shape (scenario, scenario).
 
@@ -130,6 +69,8 @@ def rank_values(
     value, error : ndarray, shape (scenario, case)
         Endpoint and its numerical error, in one unit.
     larger_is_better : bool
+    untold : ndarray of bool, shape (scenario, scenario), or None
+        Arms between which nothing may be said.
 
     Examples
     --------
@@ -147,6 +88,8 @@ def rank_values(
     gain = sign * (value[None, :, :] - value[:, None, :])  # of arm i (first) over arm j (second)
     needed = error[:, None, :] + error[None, :, :]
     ahead = (gain > needed).all(axis=2)
+    if untold is not None:
+        ahead &= ~untold
     tied = ~ahead & ~ahead.T & ~np.eye(len(value), dtype=bool)
     return 1 + ahead.sum(axis=0), tied
 
@@ -159,13 +102,16 @@ def rank(results: xr.Dataset, endpoints: list[Endpoint] | None = None) -> list[R
     names = [str(name) for name in results["scenario"].values]
     evidence = json.loads(results.attrs.get("evidence", "{}"))
     groups = comparable([worst(evidence.get(name, {})) for name in names])
-    found = []
+    found, untold = [], open_questions(results)
     for endpoint in default_endpoints(results) if endpoints is None else endpoints:
         value, error = endpoint.values(results)
         ranks, tied = np.zeros(len(names), np.int64), np.zeros((len(names),) * 2, bool)
         for group in groups:
             part = rank_values(
-                value[group], error[group], larger_is_better=endpoint.larger_is_better
+                value[group],
+                error[group],
+                larger_is_better=endpoint.larger_is_better,
+                untold=untold[np.ix_(group, group)],
             )
             ranks[group], tied[np.ix_(group, group)] = part
         order = np.argsort(ranks, kind="stable")

@@ -41,7 +41,7 @@ def when_text(scans: Scans) -> str:
 
 def criteria_tables(comparison: Comparison) -> list[Table]:
     """Best response and progression by every criterion; nothing where diameters are not known."""
-    chosen = comparison.by_diameters
+    chosen = comparison.response.by_diameters
     if not chosen:
         return []
     table = table_of(
@@ -51,25 +51,22 @@ def criteria_tables(comparison: Comparison) -> list[Table]:
     table.add_column("baseline [mm]", justify="right")
     for name in chosen:
         table.add_column(Text(CRITERIA[name].label), justify="right")
-    table.add_column("RANO 2.0 by volume", justify="right")
-    first = next(iter(chosen.values()))
-    for number, (arm, volume) in enumerate(comparison.scans.items(), start=1):
-        scans = first[arm].scans
+    if comparison.scans:
+        table.add_column("RANO 2.0 by volume", justify="right")
+    for number, (arm, found) in enumerate(next(iter(chosen.values())).items(), start=1):
+        scans = found.scans
         size = "-" if not scans else "none seen"
         if scans and scans[0].size > 0.0:
             size = f"{scans[0].longest_mm:.0f} x {scans[0].perpendicular_mm:.0f}"
-        table.add_row(
-            Text(f"{number} {arm}"),
-            size,
-            *(when_text(arms[arm]) for arms in chosen.values()),
-            when_text(volume),
-        )
+        said = [when_text(arms[arm]) for arms in chosen.values()]
+        said += [when_text(comparison.scans[arm])] if comparison.scans else []
+        table.add_row(Text(f"{number} {arm}"), size, *said)
     return [table]
 
 
 def time_table(comparison: Comparison) -> list[Table]:
     """Days gained, delay of progression and doubling time; nothing where there are none."""
-    measures = comparison.times
+    measures = comparison.response.times
     if not measures:
         return []
     table = table_of(
@@ -78,13 +75,13 @@ def time_table(comparison: Comparison) -> list[Table]:
     )
     table.add_column("date", justify="right")
     for threshold in measures:
-        label = threshold_name(threshold)
+        label = comparison.label(threshold)
         table.add_column(Text(f"{label}\ngained"), justify="right")
         table.add_column(Text(f"{label}\ndelay"), justify="right")
         if threshold == "t1gd":
             table.add_column(Text("by\nscans"), justify="right")
         table.add_column(Text(f"{label}\ndoubling"), justify="right")
-    for number, arm in enumerate(comparison.scans, start=1):
+    for number, arm in enumerate(map(str, comparison.table.index), start=1):
         dates = {arms[arm].date for arms in measures.values() if arms[arm].gained is not None}
         cells = [", ".join(f"{date:.0f}" for date in dates) or "-"]
         for threshold, arms in measures.items():
@@ -95,12 +92,3 @@ def time_table(comparison: Comparison) -> list[Table]:
             cells.append(f"{one.doubling:.0f}" if math.isfinite(one.doubling) else "-")
         table.add_row(Text(f"{number} {arm}"), *cells)
     return [table]
-
-
-def threshold_name(threshold: str) -> str:
-    """How a threshold heads a column.
-
-    >>> threshold_name("t1gd")
-    'T1Gd'
-    """
-    return {"t1gd": "T1Gd", "flair": "FLAIR"}.get(threshold, threshold)

@@ -16,8 +16,10 @@ from scenarios.stores import Keeping, Memory, Store
 from scenarios.study import Study
 from scenarios.together import crew_of
 from solvers.error_bars import MeshEdges, check_times
+from solvers.guided_targets import with_guided_targets
 from solvers.halved_steps import with_halved_steps
 from solvers.mesh_error import edges_of
+from solvers.profiles import with_profile
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
 from twin.results import open_results
@@ -26,6 +28,7 @@ from twin.storage import sha256_of
 if TYPE_CHECKING:
     import xarray as xr
 
+    from twin.guided_target import GuidedTarget
     from twin.patient import Twin
     from twin.protocol import Progress, Solver
     from twin.regimen import Regimen
@@ -47,12 +50,15 @@ class Plan:
         By hash; arms with the same regimen share their runs.
     edges : MeshEdges
     study_hash : str
+    study : Study
+        As it is run, isotoxic doses in it.
     """
 
     hash_of: Mapping[tuple[int, int, str], str]
     jobs: Mapping[str, Job]
     edges: MeshEdges
     study_hash: str
+    study: Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,13 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     solver's options with its numerics version; no names, paths or dates of the run.
     """
     study.check(twin)
+    study = study.resolved(twin)
     edges = edges_of(twin)  # refuses meshes of one size
+    guided = [with_guided_targets(twin, arm.regimen).guided for arm in study.scenarios]
     hash_of: dict[tuple[int, int, str], str] = {}
     jobs: dict[str, Job] = {}
     for mesh, on_mesh, by in _kinds(twin, solver):
-        content, options, first = on_mesh.content_hash, _options(by), mesh == MESHES[0]
+        content, first = on_mesh.content_hash, mesh == MESHES[0]
         checks_only = mesh in MESHES[2:]
         times = study.times[check_times(study.times)] if checks_only else study.times
         fields = study.field_times.tolist() if first else []
@@ -94,6 +102,8 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
             patient = on_mesh.replace(parameters=parameters)
             displaced = patient if case.setup is None else patient.replace(setup=case.setup)
             values = {name: parameters.value(name) for name in parameters}
+            solver_of_case = by if case.profile is None else with_profile(by, case.profile)
+            options = _options(solver_of_case)
             for i, scenario in enumerate(study.scenarios):
                 setup = case.setup if scenario.regimen.radiotherapy else None
                 fewest = treated_from(scenario.regimen, twin) if first else None
@@ -109,17 +119,19 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         "solver": options,
                         **_drugs(scenario.regimen),
                         **({} if setup is None else {"setup": setup.as_dict()}),
+                        **_guided_digests(guided[i]),
                         **({} if fewest is None else {"fewest_from": fewest}),
                     }
                 )
                 hash_of[(i, j, mesh)] = key
+                given = patient if setup is None else displaced
                 label = f"{scenario.name}, {case.name}" + ("" if first else f", {mesh}")
                 job = Job(
                     key,
                     label,
-                    patient if setup is None else displaced,
+                    given.replace(guided=guided[i]) if guided[i] else given,
                     scenario.regimen,
-                    by,
+                    solver_of_case,
                     tuple(times.tolist()),
                     tuple(fields),
                     fewest,
@@ -128,7 +140,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
     resolved = study.as_dict(twin)
     resolved.pop("warnings")
     study_hash = sha256_of(resolved, [hash_of[key] for key in sorted(hash_of)])
-    return Plan(hash_of, jobs, edges, study_hash)
+    return Plan(hash_of, jobs, edges, study_hash, study)
 
 
 def _drugs(regimen: Regimen) -> dict[str, Any]:
@@ -136,6 +148,11 @@ def _drugs(regimen: Regimen) -> dict[str, Any]:
     drugs = [load_drug(name) for name in regimen.drug_names]
     numbers = {drug.name: drug.as_dict() for drug in drugs if not drug.patient_parameters}
     return {"drugs": numbers} if numbers else {}
+
+
+def _guided_digests(guided: Mapping[str, GuidedTarget]) -> dict[str, Any]:
+    """The voxels of density-guided targets; nothing where there are none."""
+    return {"guided": {n: one.digest for n, one in guided.items()}} if guided else {}
 
 
 def _kinds(twin: Twin, solver: Solver) -> list[tuple[str, Twin, Solver]]:
@@ -164,15 +181,15 @@ def run_in_memory(
     store, together = Memory(), crew_of(solver) is not None
     announce = (lambda number: None) if together else None
     run_jobs(planned.jobs, store, threads=threads, progress=progress, announce=announce)
-    return _gathered(study, twin, planned, store)
+    return _gathered(twin, planned, store)
 
 
-def _gathered(study: Study, twin: Twin, planned: Plan, store: Store) -> xr.Dataset:
+def _gathered(twin: Twin, planned: Plan, store: Store) -> xr.Dataset:
     def run_of(i: int, j: int, mesh: str) -> xr.Dataset | None:
         key = planned.hash_of.get((i, j, mesh))
         return None if key is None else store.get(key)
 
-    return gather(study, twin, run_of, planned.edges)
+    return gather(planned.study, twin, run_of, planned.edges)
 
 
 def run_study(
@@ -216,7 +233,7 @@ def run_study(
         return Outcome(open_results(folder), *said)
     try:
         outcome = _run_in_folder(
-            study, twin, planned, folder, resume, threads, progress, patient,
+            twin, planned, folder, resume, threads, progress, patient,
             None if crew is None else crew.announce,
         )  # fmt: skip
     except BaseException:
@@ -229,7 +246,6 @@ def run_study(
 
 
 def _run_in_folder(
-    study: Study,
     twin: Twin,
     planned: Plan,
     folder: str | Path,
@@ -253,17 +269,20 @@ def _run_in_folder(
         place.refuse_others(planned.study_hash)
         if place.finished:  # another process finished it before the lock was ours
             return Outcome(open_results(folder), 0, len(planned.jobs), True)
-        place.begin(_study_record(study, twin, planned, patient))
+        place.begin(_study_record(twin, planned, patient))
         reused = len(place.done() & set(planned.jobs))
-        first_case = {planned.hash_of[(i, 0, MESHES[0])] for i in range(len(study.scenarios))}
+        first_case = {
+            planned.hash_of[(i, 0, MESHES[0])] for i in range(len(planned.study.scenarios))
+        }
         store = Keeping(place, first_case)
         run_jobs(planned.jobs, store, threads=threads, progress=progress, announce=announce)
-        results = _gathered(study, twin, planned, store)
+        results = _gathered(twin, planned, store)
         place.finish(results)
     return Outcome(open_results(folder), len(planned.jobs) - reused, reused, False)
 
 
-def _study_record(study: Study, twin: Twin, planned: Plan, patient: str) -> dict[str, Any]:
+def _study_record(twin: Twin, planned: Plan, patient: str) -> dict[str, Any]:
+    study = planned.study
     return {
         "format": 1,
         "study_hash": planned.study_hash,

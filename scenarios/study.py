@@ -4,119 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenarios import description
+from scenarios.arms import Case, Scenario
 from scenarios.pseudo_progression import require_pseudo_progression
 from scenarios.scans import ScanCalendar
 from solvers.drug_effects import doses_of_patient
+from solvers.guided_targets import check_guided
 from solvers.radiosensitivity import check_basis
 from twin.dose import check_dose
-from twin.drugs import with_drug_parameters
+from twin.double_counting import refuse_double_counting
+from twin.drug_delivery import check_deliveries
+from twin.drugs import load_drug
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Fraction
 from twin.regimen import Regimen
-from twin.setup_error import SetupError
 from twin.targets import structure_mask
-from twin.units import parse_quantity
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from twin.parameters import ParameterSet
+    from scenarios.isotoxic import Isotoxic
     from twin.patient import Twin
     from twin.protocol import Progress, Solver
 
 __all__ = ["Case", "Scenario", "Study"]
 
 LONGEST_STUDY_DAY = 3650.0
-
-
-def _check_name(what: str, name: str) -> None:
-    if not (isinstance(name, str) and name.strip() and name.isprintable() and len(name) <= 80):
-        raise InvalidInput(
-            f"The {what} name {name!r} cannot be used; give 1 to 80 printable characters."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One treatment arm: a name, a regimen, and the arm that it is compared with.
-
-    Examples
-    --------
-    >>> Scenario("no treatment", Regimen()).compared_with is None
-    True
-    """
-
-    name: str
-    regimen: Regimen
-    compared_with: str | None = None
-
-    def __post_init__(self) -> None:
-        _check_name("scenario", self.name)
-        if self.compared_with == self.name:
-            raise InvalidInput(
-                f"Scenario {self.name!r} is compared with itself; name another one or none."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One assumption about the unknown parameters.
-
-    Parameters
-    ----------
-    name : str
-    changes : mapping of str to str or float
-        Parameters by name; text with a unit ("0.045 1/day"), or a plain number in
-        the unit of the parameter set.
-    setup : SetupError or None
-        Where the dose of every arm goes instead of its place.
-
-    Examples
-    --------
-    >>> from twin.parameters import load_parameter_set
-    >>> case = Case("resistant", {"alpha": "0.025 1/Gy"})
-    >>> case.parameters(load_parameter_set("glioblastoma")).value("alpha")
-    0.025
-    """
-
-    name: str
-    changes: Mapping[str, str | float] = field(default_factory=dict)
-    setup: SetupError | None = None
-
-    def __post_init__(self) -> None:
-        _check_name("case", self.name)
-        object.__setattr__(self, "changes", MappingProxyType(dict(self.changes)))
-
-    def values(self, base: ParameterSet) -> dict[str, float]:
-        """The changed parameters as plain numbers in the units of `base`."""
-        found: dict[str, float] = {}
-        base = with_drug_parameters(base, self.changes)
-        for name, value in self.changes.items():
-            entry = base[name]
-            if isinstance(value, str):
-                where = f"Case {self.name!r}, {name}"
-                found[name] = parse_quantity(value, entry.unit, where=where, at_least=None)
-            else:
-                found[name] = float(value)
-        return found
-
-    def parameters(self, base: ParameterSet) -> ParameterSet:
-        """The parameter set of this case, each change checked against its range."""
-        try:
-            return with_drug_parameters(base, self.changes).replace(**self.values(base))
-        except InvalidInput as error:
-            if str(error).startswith("Case "):
-                raise
-            raise InvalidInput(f"Case {self.name!r}: {error}") from None
+_FIELDS = (
+    "scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans", "isotoxic",
+    "sensitivity",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -137,6 +61,10 @@ class Study:
     name : str
     scans : ScanCalendar
         When scans are made, for response categories.
+    isotoxic : Isotoxic or None
+        What is to be equal in all arms; `resolved` rescales their doses so.
+    sensitivity : bool
+        `resolved` adds the cases that a statement about fraction size or margin needs.
 
     Examples
     --------
@@ -154,6 +82,8 @@ class Study:
     seed: int
     name: str
     scans: ScanCalendar
+    isotoxic: Isotoxic | None
+    sensitivity: bool
 
     def __init__(
         self,
@@ -165,6 +95,8 @@ class Study:
         seed: int = 0,
         name: str = "study",
         scans: ScanCalendar | None = None,
+        isotoxic: Isotoxic | None = None,
+        sensitivity: bool = False,
     ) -> None:
         if isinstance(scenarios, Mapping):
             scenarios = [Scenario(label, regimen) for label, regimen in scenarios.items()]
@@ -175,6 +107,8 @@ class Study:
         object.__setattr__(self, "seed", int(seed))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "scans", ScanCalendar() if scans is None else scans)
+        object.__setattr__(self, "isotoxic", isotoxic)
+        object.__setattr__(self, "sensitivity", bool(sensitivity))
         self._check()
 
     def _check(self) -> None:
@@ -188,6 +122,8 @@ class Study:
         for scenario in self.scenarios:
             if scenario.compared_with is not None:
                 self.scenario(scenario.compared_with)
+        if self.isotoxic is not None and self.isotoxic.as_in is not None:
+            self.scenario(self.isotoxic.as_in)
         if not 1.0 <= self.days <= LONGEST_STUDY_DAY:
             raise InvalidInput(
                 f"The horizon is {self.days:g} day, but must lie between 1 and "
@@ -222,6 +158,12 @@ class Study:
         count = math.floor(self.days / self.fields_every_days + 1e-9) + 1
         return np.arange(count) * self.fields_every_days
 
+    @property
+    def density_guided(self) -> bool:
+        """Whether any arm has a target that a predicted density chooses."""
+        courses = [one for arm in self.scenarios for one in arm.regimen.radiotherapy]
+        return any(one.density_guided_day is not None for one in courses)
+
     def assessed_from(self, scenario: Scenario, twin: Twin) -> float:
         """Day from which response is assessed, [day].
 
@@ -233,17 +175,21 @@ class Study:
         return min(events[0].day, self.days) if events else 0.0
 
     def differs_in(self, scenario: Scenario) -> list[str]:
-        """What an arm does otherwise than the arm that it is compared with."""
+        """What an arm does otherwise than the arm that it is compared with, as prescribed."""
         if scenario.compared_with is None:
             return []
-        return scenario.regimen.differences(self.scenario(scenario.compared_with).regimen)
+        return scenario.prescribed.differences(self.scenario(scenario.compared_with).prescribed)
 
     def check(self, twin: Twin) -> None:
         """Raise `InvalidInput` unless every arm and case can be run on `twin`."""
         for scenario in self.scenarios:
-            schedule = scenario.regimen.schedule(twin.calendar)
             try:
+                schedule = scenario.regimen.schedule(twin.calendar)
+                scenario.regimen.check_overlap(twin.calendar)
                 doses_of_patient(schedule.drug_doses, twin)
+                refuse_double_counting(map(load_drug, scenario.regimen.drug_names), twin.parameters)
+                check_deliveries(scenario.regimen, twin)
+                check_guided(scenario.regimen, twin.calendar)
                 for course in scenario.regimen.radiotherapy:
                     check_dose(twin, course)
                 for operation in scenario.regimen.resections:
@@ -269,7 +215,7 @@ class Study:
         for case in self.cases:
             parameters = case.parameters(twin.parameters)
             if irradiated:
-                check_basis(parameters)
+                check_basis(parameters, twin.model)
 
     def warnings(self, twin: Twin) -> list[str]:
         """What a reader of the results should know beforehand, in plain sentences."""
@@ -278,15 +224,31 @@ class Study:
     def describe(self, twin: Twin) -> str:
         """The plan in plain sentences, with warnings, as text of several lines."""
         self.check(twin)
-        return description.describe(self, twin)
+        return description.describe(self.resolved(twin), twin)
 
     def replace(self, **changes: Any) -> Study:
         """A study with some fields changed, checked anew."""
-        fields = {
-            name: getattr(self, name)
-            for name in ("scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans")
-        }
-        return Study(**{**fields, **changes})
+        return Study(**{**{name: getattr(self, name) for name in _FIELDS}, **changes})
+
+    def resolved(self, twin: Twin) -> Study:
+        """The study as it is run on a patient, with the doses and cases that it asks for."""
+        study = self
+        if self.sensitivity:
+            from scenarios.sensitivity import sensitivity_cases
+
+            if not twin.model.grows:
+                raise InvalidInput(
+                    "[sensitivity] adds cases of growth and of the start of a model that grows, "
+                    "which this patient's does not; write cases of alpha_beta instead."
+                )
+            names = {case.name for case in self.cases}
+            more = [one for one in sensitivity_cases(twin.parameters) if one.name not in names]
+            study = self.replace(cases=(*self.cases, *more))
+        if self.isotoxic is None:
+            return study
+        from scenarios.rescaling import rescaled_study
+
+        return rescaled_study(study, twin)
 
     def as_dict(self, twin: Twin) -> dict[str, Any]:
         """The resolved study as plain data that JSON can hold."""
@@ -297,6 +259,7 @@ class Study:
             "fields_every_days": self.fields_every_days,
             "seed": self.seed,
             "scans": asdict(self.scans),
+            **({} if self.isotoxic is None else {"isotoxic": self.isotoxic.as_dict()}),
             "scenarios": [
                 {
                     "name": scenario.name,
@@ -305,6 +268,11 @@ class Study:
                     "assessed_from_day": self.assessed_from(scenario, twin),
                     "regimen": scenario.regimen.as_dict(),
                     "description": scenario.regimen.describe(twin.calendar),
+                    **(
+                        {}
+                        if scenario.rescaled is None
+                        else {"isotoxic": scenario.rescaled.as_dict()}
+                    ),
                 }
                 for scenario in self.scenarios
             ],
@@ -317,6 +285,7 @@ class Study:
                     },
                     "description": description.changes_text(case, twin.parameters),
                     **({} if case.setup is None else {"setup": case.setup.as_dict()}),
+                    **({} if case.profile is None else {"profile": case.profile}),
                 }
                 for case in self.cases
             ],

@@ -19,6 +19,7 @@ from scenarios.course_tables import (
     TemozolomideTable,
     quantity,
 )
+from scenarios.fair_tables import IsotoxicTable, SensitivityTable
 from scenarios.scans import ScanCalendar
 from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
 from twin.errors import InvalidInput
@@ -161,6 +162,8 @@ class StudyFile(StudyTable):
     seed: int = Field(default=0, ge=0, description="recorded with the results")
     scans: ScansTable = Field(default_factory=ScansTable)
     setup_errors: SetupErrorsTable | None = None
+    isotoxic: IsotoxicTable | None = None
+    sensitivity: SensitivityTable = Field(default_factory=SensitivityTable)
     scenario: list[ScenarioTable] = Field(min_length=1)
     case: list[CaseTable] = Field(
         default_factory=lambda: [CaseTable(name="expected")], min_length=1
@@ -182,6 +185,8 @@ class StudyFile(StudyTable):
             seed=self.seed,
             name=self.name,
             scans=self.scans.calendar(),
+            isotoxic=None if self.isotoxic is None else self.isotoxic.rule(),
+            sensitivity=self.sensitivity.fractionation or self.sensitivity.margin,
         )
 
 

@@ -41,6 +41,7 @@ def reference_scenario(study: Study) -> Scenario:
         for arm in study.scenarios
         if len(arm.regimen.radiotherapy) == 1
         and arm.regimen.radiotherapy[0].boost_target is None
+        and arm.regimen.radiotherapy[0].density_guided_day is None
         and not arm.regimen.resections
         and not arm.regimen.drugs
     ]
@@ -50,7 +51,8 @@ def reference_scenario(study: Study) -> Scenario:
     if not plain:
         raise InvalidInput(
             "No arm of the study can be varied by a surrogate; add one with a single course of "
-            "radiotherapy, no boost, no resection and no drug but temozolomide as it is usual."
+            "radiotherapy, no boost, no density-guided target, no resection and no drug but "
+            "temozolomide as it is usual."
         )
     return plain[0]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenarios.scans import Scan, Scans
+from scenarios.scans import Scans
 from twin.growth_times import Bounds, days_gained, delay, doubling_time
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ArmTimes:
 
 
 def time_measures(
-    results: xr.Dataset, case: str, study: Mapping[str, Any], scans: Mapping[str, Scans[Scan]]
+    results: xr.Dataset, case: str, study: Mapping[str, Any], scans: Mapping[str, Scans]
 ) -> dict[str, dict[str, ArmTimes]]:
     """Times of every arm by threshold.
 
@@ -85,7 +85,7 @@ def time_measures(
     study : mapping
         The resolved study, as the results hold it.
     scans : mapping of str to Scans
-        By volume, of every arm.
+        Of every arm, by volume or by the site's criterion; empty where there are none.
     """
     one = results.sel(case=case)
     records = {record["name"]: record for record in study["scenarios"]}
@@ -108,7 +108,7 @@ def _of_arm(
     name: str,
     other: str | None,
     untreated: str | None,
-    scans: Mapping[str, Scans[Scan]],
+    scans: Mapping[str, Scans],
     threshold: str,
 ) -> ArmTimes:
     times = np.asarray(here["time"].values, float)
@@ -116,7 +116,7 @@ def _of_arm(
     curve = np.asarray(curves.sel(scenario=name).values, float)
     date, gained = math.nan, None
     if untreated is not None and name != untreated:
-        date = _date(here.sel(scenario=name), scans[name], float(times[-1]))
+        date = _date(here.sel(scenario=name), scans.get(name, Scans(())), float(times[-1]))
         if math.isfinite(date):
             control = np.asarray(curves.sel(scenario=untreated).values, float)
             gained = days_gained(times, curve, control, date)
@@ -125,12 +125,12 @@ def _of_arm(
     delayed = by_scans = None
     if other is not None:
         delayed = _known(delay(day[name], day[other]))
-        if threshold == "t1gd":
+        if threshold == "t1gd" and scans:
             by_scans = _known(delay(_seen(scans[name]), _seen(scans[other])))
     return ArmTimes(date, gained, delayed, by_scans, _doubling(times, curve, day[name]))
 
 
-def _date(arm: xr.Dataset, scans: Scans[Scan], horizon: float) -> float:
+def _date(arm: xr.Dataset, scans: Scans, horizon: float) -> float:
     """Date of the first scan after radiotherapy; 28 days after it began where there is none."""
     given = np.asarray(arm["fraction_day"].values, float)
     if np.isfinite(given).any():
@@ -143,7 +143,7 @@ def _reached(here: xr.Dataset, name: str, horizon: float) -> Bounds:
     return (day, day) if math.isfinite(day) else (horizon, math.inf)
 
 
-def _seen(scans: Scans[Scan]) -> Bounds:
+def _seen(scans: Scans) -> Bounds:
     """Bounds of progression by scans: after the last one where none shows it."""
     if scans.progression is not None:
         return scans.progression

@@ -178,6 +178,9 @@ class _Block:
         self.rate = _row(rate.proliferation for rate in rates)
         self.clearance = _row(rate.clearance for rate in rates)
         self.treatments = [Treatment(prepared, r.regimen, r.parameters) for r in padded]
+        for treatment in self.treatments[: self.count]:
+            treatment.require_planned_targets("The batch")
+            treatment.require_even_delivery("A batch")
         states = [prepared.initial_state(request.parameters) for request in padded]
         self.viable, self.dead, self.necrosis = (
             np.stack([state[name].astype(np.float32) for state in states], axis=1)

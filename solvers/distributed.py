@@ -216,6 +216,11 @@ class PartPrepared(Prepared):
         """Total dose of one course at the nodes that the rank holds, [Gy], shape (local,)."""
         return self.share.mine(self._whole.dose_at_nodes(course))
 
+    def oxygen_factor(self, parameters: ParameterSet) -> NDArray[np.float64] | None:
+        """As `Prepared.oxygen_factor`, of this rank's nodes."""
+        found = self._whole.oxygen_factor(parameters)
+        return None if found is None else self.share.mine(found)
+
 
 def _own_rows(matrix: DiffusionMatrix, layout: Layout) -> DiffusionMatrix:
     """The rows of a rank's own nodes in local numbers, each with its entries in their order."""

@@ -19,6 +19,7 @@ from solvers.dose_response import (
     temozolomide,
     two_compartments,
 )
+from twin.double_counting import refuse_double_counting
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
 from twin.events import DrugDose
@@ -221,7 +222,11 @@ def drug_effects(
     by_drug: dict[str, list[DrugDose]] = {}
     for dose in doses_of_patient(doses, patient):
         by_drug.setdefault(dose.drug, []).append(dose)
-    return tuple(_effect(load_drug(n), tuple(d), parameters, patient) for n, d in by_drug.items())
+    drugs = {name: load_drug(name) for name in by_drug}
+    refuse_double_counting(drugs.values(), parameters)
+    return tuple(
+        _effect(drug, tuple(by_drug[name]), parameters, patient) for name, drug in drugs.items()
+    )
 
 
 def _effect(

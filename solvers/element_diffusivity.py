@@ -88,7 +88,7 @@ def element_diffusivity(
 
     Without tissue probabilities and displacement it is that of the element's label. Else it
     is `mixed_diffusivity` of the element's fractions; only enhancing tumour keeps that of
-    white matter and necrosis has none.
+    white matter and necrosis has none. Without growth it is 0 everywhere.
 
     Parameters
     ----------
@@ -99,8 +99,10 @@ def element_diffusivity(
     fractions : Fractions or None
         Of this twin, where they are at hand; else its `TissueFractions` are made.
     """
-    grey, white = (parameters.value(f"diffusivity_{name}") for name in ("grey", "white"))
     mesh = twin.mesh
+    if not twin.model.grows:
+        return np.zeros(len(mesh.cells))
+    grey, white = (parameters.value(f"diffusivity_{name}") for name in ("grey", "white"))
     if displacement is None and twin.tissue_probabilities is None:
         value = np.where(mesh.cells_labelled("grey_matter"), grey, white)
     else:

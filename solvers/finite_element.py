@@ -88,6 +88,7 @@ class FiniteElementSolver:
                 "resection",
                 "dead_pool",
                 "mass_effect",
+                "replanning",
             }
         )
 
@@ -168,8 +169,11 @@ class FiniteElementSolver:
             recorder.record(moment)
             if progress is not None:
                 progress((done + 1) / len(outputs), f"day {moment.day:g}")
-        dose = Treatment(prepare(twin), regimen, twin.parameters).total_dose()
-        dataset = recorder.dataset(regimen, self.options(), dose)
+        treatment = march.treatment  # with what it has redrawn; else the dose of the whole mesh
+        if not treatment.redrawn:
+            treatment = Treatment(prepare(twin), regimen, twin.parameters)
+        dataset = recorder.dataset(regimen, self.options(), treatment.total_dose())
+        dataset = treatment.redrawn.added_to(dataset)
         if error_bars:
             from solvers.halved_steps import solve_with_error_bars
 
@@ -242,6 +246,11 @@ class FiniteElementSolver:
             raise InvalidInput(
                 f"Mass effect is worked out on one process only, not on {self.comm.Get_size()} "
                 "ranks; start it without mpirun."
+            )
+        if not twin.model.grows:
+            raise InvalidInput(
+                "A tumour without growth is simulated on one process only, not on "
+                f"{self.comm.Get_size()} ranks; start it without mpirun."
             )
         from solvers.distributed import part_of
 

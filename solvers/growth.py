@@ -8,7 +8,8 @@ and never negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from solvers.kernels import NEGATIVE_TOLERANCE, crowded_stage, quotient, stage, survive
 from solvers.legendre import legendre_step
 from solvers.models.composition import compose
-from solvers.models.generated import pointwise_step
+from solvers.models.generated import pointwise_step, step_by_places
 from solvers.models.model import Model
 from solvers.moving_operator import Operator
 from solvers.shares import ALONE, Share
@@ -109,7 +110,7 @@ class Growth:
         ----------
         diffusion : Operator
         tau : float, [day]
-        kill_first, kill_second : float or sequence of float, [1/day]
+        kill_first, kill_second : float or array_like, [1/day], shape (part,) or (part, node)
             The drug's mean kill rates in equal parts of the two halves.
 
         Raises
@@ -125,8 +126,8 @@ class Growth:
         rates = np.atleast_1d(np.asarray(kills, np.float64))
         for rate in rates:
             react(
-                self.model, self.values, self.state, self._other, tau / len(rates), float(rate),
-                share=self._share,
+                self.model, self.values, self.state, self._other, tau / len(rates),
+                rate if rate.ndim else float(rate), share=self._share,
             )  # fmt: skip
             self.state, self._other = self._other, self.state
 
@@ -213,12 +214,14 @@ def react(
     state: NDArray,
     result: NDArray,
     tau: float,
-    kill: float,
+    kill: float | NDArray[np.float64],
     *,
     lowest: float = NEGATIVE_TOLERANCE,
     share: Share = ALONE,
 ) -> int:
     """The reaction over `tau` [day] from `state` to `result`; in how many parts it was taken.
+
+    The kill [1/day] is one rate, or one a node.
 
     Raises
     ------
@@ -226,8 +229,11 @@ def react(
         A mobile density below `lowest` or not a number, or rates that need
         more than `MOST_PARTS` parts.
     """
-    forward = pointwise_step(model).forward
-    values[-1] = kill
+    if isinstance(kill, np.ndarray):
+        forward: Callable[..., Any] = functools.partial(step_by_places(model), kill)
+    else:
+        forward = pointwise_step(model).forward
+        values[-1] = kill
     wrong, stiff = share.counts(*forward(state, result, values, tau, lowest))
     parts = 1
     while stiff and not wrong:

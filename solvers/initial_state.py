@@ -156,6 +156,7 @@ def initial_state(
     *,
     profile: Profile = "settled",
     observed: ObservedDensity | None = None,
+    grows: bool = True,
 ) -> dict[str, NDArray[np.float64]]:
     """Viable, dead and necrotic tissue on day 0, each of shape (node,), [1].
 
@@ -172,14 +173,15 @@ def initial_state(
         abnormality above its own, with nothing outside; for comparison only.
     observed : ObservedDensity or None
         A density from images, weighed against that of the outlines.
+    grows : bool
+        Without growth no front has settled; the profile has the width `outline_width` of the
+        parameters, how sharp an outline is taken to be, [mm].
 
     Raises
     ------
     InvalidInput
         The parameters give no front, or the profile is not known.
     """
-    diffusivity = parameters.value("diffusivity_white")
-    rate = parameters.value("proliferation_rate")
     upper, lower = parameters.value("threshold_t1gd"), parameters.value("threshold_flair")
     if not 0.0 < lower < upper < 1.0:
         raise InvalidInput(
@@ -190,13 +192,20 @@ def initial_state(
         return _with_necrosis(np.where(distances["core"] <= 0, 0.5 * (1.0 + upper), rim), distances)
     if profile != "settled":
         raise InvalidInput(f"The profile is {profile!r}; it may be 'settled' or 'step'.")
+    width = _front_width(parameters) if grows else parameters.value("outline_width")
+    return settled_state(distances, width, upper, lower, weighing_of(parameters, observed))
+
+
+def _front_width(parameters: ParameterSet) -> float:
+    """Width of the settled front, sqrt(D/rho), [mm]."""
+    diffusivity = parameters.value("diffusivity_white")
+    rate = parameters.value("proliferation_rate")
     if not (diffusivity > 0.0 and rate > 0.0):
         raise InvalidInput(
             f"The settled front needs a diffusivity and a proliferation rate above 0, not "
             f"{diffusivity:g} mm2/day and {rate:g} /day; choose profile='step' without growth."
         )
-    width = float(np.sqrt(diffusivity / rate))
-    return settled_state(distances, width, upper, lower, weighing_of(parameters, observed))
+    return float(np.sqrt(diffusivity / rate))
 
 
 #: From the density of the outlines to that of outlines and images.

@@ -163,6 +163,13 @@ class March:
         self.step_day = stepping.longest(twin.parameters)
         values = model.values_of(twin.parameters)
         self.treatment = Treatment(prepared, regimen, twin.parameters)
+        if "hypoxic" in model.names:
+            self.treatment.require_even_oxygen("A model with hypoxic cells")
+        if share is not ALONE:
+            self.treatment.require_planned_targets("A run on several ranks")
+            self.treatment.require_even_delivery("A run on several ranks")
+        if start is not None:
+            self.treatment.redrawn.recall(start.memory, start.day)
         self.sensitivities = model.sensitivities(values)
         self.day = 0.0 if start is None else start.day
         self.removed: tuple[str, ...] = () if start is None else start.removed
@@ -213,6 +220,8 @@ class March:
     def _apply(self, event: Event) -> None:
         if isinstance(event, Fraction):
             self.growth.irradiate(self.treatment.surviving(event, self.sensitivities))
+            if self.treatment.redrawn.orders_draw(event):
+                self.treatment.redrawn.draw(event, self._visible(), self.parameters)
         elif isinstance(event, ResectionEvent) and event.structure not in self.removed:
             self.removed = (*self.removed, event.structure)
             self._use_operators()
@@ -341,8 +350,9 @@ class March:
         """All that is needed to go on."""
         species = {name: self.share.whole(values) for name, values in self.growth.species().items()}
         trial = None if self.stepping.tolerance is None else self._trial
-        memory = None if self.mass_effect is None else self.mass_effect.memory()
-        return State(self.day, species, self.removed, step_day=trial, memory=memory)
+        memory = {} if self.mass_effect is None else self.mass_effect.memory()
+        memory |= self.treatment.redrawn.memory()
+        return State(self.day, species, self.removed, step_day=trial, memory=memory or None)
 
 
 def _first_state(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.element_diffusivity import NO_MIGRATION, Fractions, element_diffusivity
+from solvers.hypoxia import dose_factor
 from solvers.initial_state import (
     ObservedDensity,
     at_nodes,
@@ -167,8 +168,9 @@ class Prepared:
         along_fibres = self.twin.model.migration == "tensor"
         key = (
             "diffusion",
-            parameters.value("diffusivity_white"),
-            parameters.value("diffusivity_grey"),
+            self.twin.model.grows,
+            parameters.value_or("diffusivity_white", 0.0),
+            parameters.value_or("diffusivity_grey", 0.0),
             parameters.value("fibre_sharpening") if along_fibres else None,
             removed,
             clip,
@@ -187,6 +189,14 @@ class Prepared:
         millimetres of white matter: what is slower to cross counts for more, and
         nothing goes through fluid; "beyond_slope" is its derivative by sqrt(white/grey).
         """
+        ratio = self._slowness(parameters) if self.twin.model.grows else 1.0
+        shift = self._shift(parameters)
+        return self._remember(
+            ("distances", ratio, shift), lambda: self._measure_distances(ratio, shift)
+        )
+
+    def _slowness(self, parameters: ParameterSet) -> float:
+        """How much slower a front crosses grey matter than white, sqrt(white/grey), [1]."""
         white = parameters.value("diffusivity_white")
         grey = parameters.value("diffusivity_grey")
         if not (white > 0 and grey > 0):
@@ -194,11 +204,7 @@ class Prepared:
                 f"The initial state needs diffusivities above 0, not {white:g} mm2/day in white "
                 f"and {grey:g} mm2/day in grey matter."
             )
-        ratio = round(float(np.sqrt(white / grey)), 9)
-        shift = self._shift(parameters)
-        return self._remember(
-            ("distances", ratio, shift), lambda: self._measure_distances(ratio, shift)
-        )
+        return round(float(np.sqrt(white / grey)), 9)
 
     def _shift(self, parameters: ParameterSet) -> float:
         """Standard deviations by which the start is shifted; refused where none is known."""
@@ -263,6 +269,7 @@ class Prepared:
             self.distances(parameters),
             profile=profile,  # type: ignore[arg-type]
             observed=self.observed_density,
+            grows=self.twin.model.grows,
         )
         lives = self.living_nodes()
         return {name: np.where(lives, values, 0.0) for name, values in state.items()}
@@ -284,7 +291,43 @@ class Prepared:
         def make() -> NDArray[np.float64]:
             return np.maximum(at_nodes(self.twin, self.dose_map(key).total_gy), 0.0)
 
-        return scale * self._remember(("dose", key, self.twin.setup), make, of_a_kind=16)
+        where = "dose", key, self.twin.setup, _guided(self.twin)
+        return scale * self._remember(where, make, of_a_kind=16)
+
+    def oxygen_factor(self, parameters: ParameterSet) -> NDArray[np.float64] | None:
+        """Factor of the dose at the nodes by the hypoxia image, [1], shape (node,).
+
+        None where the twin has no such image.
+        """
+        image = self.twin.hypoxia
+        if image is None:
+            return None
+        ratio = self._remember("hypoxia", lambda: at_nodes(self.twin, image.ratio))
+        viable = [self.twin.structures[name].mask for name in ("enhancing", "flair")]
+        return dose_factor(image, ratio, viable[0] | viable[1], parameters)
+
+    def enhancing_at_nodes(self) -> NDArray[np.float64]:
+        """Share of enhancing tumour and its necrosis on day 0, where the barrier is broken, [1].
+
+        Shape (node,).
+        """
+
+        def make() -> NDArray[np.float64]:
+            parts = self.twin.structures
+            broken = parts["enhancing"].mask | parts["necrosis"].mask
+            return np.clip(at_nodes(self.twin, broken.astype(np.float32)), 0.0, 1.0)
+
+        found: NDArray[np.float64] = self._remember("enhancing", make)
+        return found
+
+    def perfusion_at_nodes(self) -> NDArray[np.float64]:
+        """Perfusion over its reference, [1], shape (node,)."""
+
+        def make() -> NDArray[np.float64]:
+            return np.maximum(at_nodes(self.twin, self.twin.perfusion), 0.0)  # type: ignore[arg-type]
+
+        found: NDArray[np.float64] = self._remember("perfusion", make)
+        return found
 
     def planned(self, course: Radiotherapy) -> PlannedDose | None:
         """The treatment plan's dose that a course names, if the twin has it."""
@@ -315,12 +358,21 @@ def _identity(twin: Twin) -> Hashable:
     )
     fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
     doses = tuple((name, id(dose)) for name, dose in sorted(twin.doses.items()))
-    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, id(twin.evidence), doses
+    images = id(twin.evidence), id(twin.hypoxia), id(twin.perfusion)
+    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, images, doses
 
 
 def _course(twin: Twin) -> Hashable:
-    """What doses and schedules read of a twin besides its anatomy."""
-    return twin.setup, twin.body_surface_m2, twin.gfr_ml_min, twin.calendar
+    """What doses, schedules and migration read of a twin besides its anatomy."""
+    return (
+        twin.model.grows, twin.setup, _guided(twin), twin.body_surface_m2, twin.gfr_ml_min,
+        twin.calendar,
+    )  # fmt: skip
+
+
+def _guided(twin: Twin) -> Hashable:
+    """The density-guided targets of a twin."""
+    return tuple((name, target.digest) for name, target in sorted(twin.guided.items()))
 
 
 _prepared: OrderedDict[Hashable, Prepared] = OrderedDict()

@@ -133,6 +133,12 @@ class SurrogateSolver:
                 "begins from a density in images; leave density out of the patient file, or ask "
                 "the finite-element solver."
             )
+        if twin.hypoxia is not None:
+            raise InvalidInput(
+                "A surrogate learns one radiosensitivity for all places, and this patient's varies "
+                "by a hypoxia image; leave hypoxia out of the patient file, or ask the "
+                "finite-element solver."
+            )
         if not 28.0 <= horizon_day <= 3650.0:
             raise InvalidInput(
                 f"The horizon is {horizon_day:g} day; a surrogate learns 28 to 3650 days."

@@ -346,6 +346,7 @@ class TorchSolver:
 def _check_supported(choice: ModelChoice) -> None:
     """Refuse the parts of a model that are not stepped here."""
     for wanted, what in (
+        (not choice.grows, 'model without growth (growth = "none")'),
         (choice.mass_effect, "mass effect (mass_effect = true)"),
         (choice.migration == "tensor", 'diffusion along fibres (migration = "tensor")'),
     ):

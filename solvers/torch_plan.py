@@ -65,6 +65,9 @@ class Run:
         self.values = model.values_of(parameters)[:-1]
         self.treatment = Treatment(prepared, regimen, parameters)
         self.treatment.require_linear_quadratic("The tensor executor")
+        self.treatment.require_planned_targets("The tensor executor")
+        self.treatment.require_even_oxygen("The tensor executor")
+        self.treatment.require_even_delivery("The tensor executor")
         schedule = self.treatment.schedule
         self.begin = 0.0 if begin is None else begin
         self.state, self.removed = state, removed

@@ -134,6 +134,14 @@ class TrainingDomain:
             )
         if self.reference.radiotherapy[0].boost_target is not None:
             raise InvalidInput("A surrogate's reference has no boost; choose another reference.")
+        if self.reference.radiotherapy[0].replans:
+            raise InvalidInput(
+                "A surrogate's reference is not replanned during a run; choose another reference."
+            )
+        if self.reference.radiotherapy[0].density_guided_day is not None:
+            raise InvalidInput(
+                "A surrogate's reference has no density-guided target; choose another reference."
+            )
         expected = set(default_ranges(self.parameters))
         if set(self.ranges) != expected:
             raise InvalidInput(
@@ -227,6 +235,9 @@ class TrainingDomain:
             "fractions_per_day",
             "missed",
             "dose",
+            "replans",
+            "beams",
+            "density_guided_day",
         ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:
@@ -247,7 +258,7 @@ class TrainingDomain:
             reasons.append(f"grey to white diffusivity is {ratio:.3g}, trained was {own:.3g}")
         free = {*PARAMETERS, DRUG, "diffusivity_grey"}
         for name in self.parameters:
-            if name in free or name.startswith("alpha_beta_"):
+            if name in free or name.startswith(("alpha_beta_", "recovery_")):
                 continue
             if parameters.value(name) != self.parameters.value(name):
                 reasons.append(f"{name.replace('_', ' ')} differs from the trained value")

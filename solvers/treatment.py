@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.dose_response import log_surviving_fraction, proton_factors
+from solvers.drug_delivery import placed_effects
 from solvers.drug_effects import drug_effects, sensitisation
 from solvers.prepared import Prepared
 from solvers.radiosensitivity import check_basis
+from solvers.redrawn_doses import RedrawnDoses
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
 from twin.events import Fraction
@@ -41,11 +43,15 @@ class Treatment:
         self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
         self._surviving: dict[Any, NDArray[np.float64]] = {}
         if self.schedule.fractions:
-            check_basis(parameters)
+            check_basis(parameters, twin.model)
+        #: Dose maps that follow from the run, and the number of every fraction's map.
+        self.redrawn = RedrawnDoses(prepared, regimen, self.schedule)
+        self._oxygen = prepared.oxygen_factor(parameters) if self.schedule.fractions else None
         self._unrepaired = self._repair()
         self._transition = parameters.value_or("transition_dose", np.inf)
         self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)
         self._gain = self._sensitised()
+        self._placed = placed_effects(self._drugs, regimen, parameters, prepared)
 
     def surviving(
         self, fraction: Fraction, sensitivities: Mapping[int, tuple[float, float]]
@@ -61,8 +67,8 @@ class Treatment:
         return {row: self._share(fraction, factors) for row, factors in sensitivities.items()}
 
     def kind_of(self, fraction: Fraction) -> tuple[Any, ...]:
-        """What the survival of a fraction depends on: its course, what is unrepaired, drugs."""
-        return fraction.course, self._unrepaired[fraction], self.gain(fraction)
+        """What the survival of a fraction depends on: its dose map, what is unrepaired, drugs."""
+        return self.redrawn.map_of(fraction), self._unrepaired[fraction], self.gain(fraction)
 
     def _share(self, fraction: Fraction, factors: tuple[float, float]) -> NDArray[np.float64]:
         unrepaired = self._unrepaired[fraction]
@@ -70,13 +76,13 @@ class Treatment:
         if key not in self._surviving:
             of_alpha, of_beta = factors
             alpha, ratio = self._parameters.value("alpha"), self._parameters.value("alpha_beta")
-            dose = self._each(fraction.course)
+            dose = self._effective(self.redrawn.map_of(fraction))
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
                 gain = self.gain(fraction)  # of alpha alone, beta stays
                 log = self._log_survival(
-                    fraction.course,
+                    self.redrawn.map_of(fraction),
                     dose,
                     alpha * of_alpha * gain,
                     ratio,
@@ -84,7 +90,7 @@ class Treatment:
                 )
                 ratio *= of_alpha / of_beta
                 for course, share in unrepaired:  # 2 beta d_j sum_i d_i exp(-mu (t_j - t_i))
-                    log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._each(course)
+                    log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._effective(course)
                 self._surviving[key] = np.exp(log)
         return self._surviving[key]
 
@@ -102,6 +108,10 @@ class Treatment:
         energy transfer of the place and the alpha/beta of the cells (McNamara 2015,
         Wedenberg 2013).
         """
+        if self.redrawn.each(number) is not None:  # geometric, so of photons
+            return log_surviving_fraction(
+                dose, alpha=alpha, alpha_beta=ratio * of_ratio, transition_dose=self._transition
+            )
         course = self._radiotherapy(number)
         let, plan = self._prepared.let_at_nodes(course), self._prepared.planned(course)
         if let is None or plan is None:
@@ -117,13 +127,21 @@ class Treatment:
             raise InvalidInput(f"Course {number} of the regimen is no radiotherapy.")
         return course
 
+    def _effective(self, number: int) -> NDArray[np.float64]:
+        """As `_each`, of what counts where oxygen is lacking: alpha by f and beta by f squared."""
+        dose = self._each(number)
+        return dose if self._oxygen is None else self._oxygen * dose
+
     def _each(self, number: int) -> NDArray[np.float64]:
-        """Dose of one fraction of a course at the nodes, [Gy], shape (node,)."""
+        """Dose of one fraction by a dose map at the nodes, [Gy], shape (node,)."""
+        redrawn = self.redrawn.each(number)
+        if redrawn is not None:
+            return redrawn
         course = self._radiotherapy(number)
         return self._prepared.dose_at_nodes(course) / course.fractions
 
     def _repair(self) -> dict[Fraction, tuple[tuple[int, float], ...]]:
-        """What is left unrepaired at each fraction: sum of exp(-mu gap) by earlier course.
+        """What is left unrepaired at each fraction: sum of exp(-mu gap) by earlier dose map.
 
         Only what is above `UNREPAIRED`, in steps of a millionth so that equal gaps are equal.
         """
@@ -137,7 +155,8 @@ class Treatment:
             found[fraction] = tuple(
                 (course, round(share, 6)) for course, share in left.items() if share > UNREPAIRED
             )
-            left[fraction.course] = left.get(fraction.course, 0.0) + 1.0
+            number = self.redrawn.map_of(fraction)
+            left[number] = left.get(number, 0.0) + 1.0
             before = fraction.day
         return found
 
@@ -172,8 +191,36 @@ class Treatment:
             )
 
     def unrepaired(self, fraction: Fraction) -> tuple[tuple[int, float], ...]:
-        """By earlier course, how many of its fractions' damage is left: sum of exp(-mu gap)."""
+        """By earlier dose map, how many of its fractions' damage is left: sum of exp(-mu gap)."""
         return self._unrepaired[fraction]
+
+    def require_planned_targets(self, what: str) -> None:
+        """Refuse targets that are redrawn during the run, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            A course has replans.
+        """
+        if self.redrawn:
+            raise InvalidInput(
+                f"{what} redraws no target during a run, but this treatment is replanned; use the "
+                "finite-element solver, or leave replan out."
+            )
+
+    def require_even_oxygen(self, what: str) -> None:
+        """Refuse a hypoxia image, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            The twin has one, and the treatment radiotherapy.
+        """
+        if self._oxygen is not None:
+            raise InvalidInput(
+                f"{what} knows no hypoxia image; use the finite-element solver, or leave hypoxia "
+                "out of the patient file."
+            )
 
     def require_linear_quadratic(self, what: str, *, independent: bool = False) -> None:
         """Refuse what `what` does not know.
@@ -214,25 +261,60 @@ class Treatment:
             total = total + effect.mean_kill(times)
         return total
 
+    def require_even_delivery(self, what: str) -> None:
+        """Refuse drugs that do not reach all of the tumour alike, which `what` does not know.
+
+        Raises
+        ------
+        InvalidInput
+            The regimen has one, by a barrier or a perfusion image.
+        """
+        if self._placed:
+            raise InvalidInput(
+                f"{what} knows no delivery of a drug by places, which {' and '.join(self._placed)} "
+                'has here; use the finite-element solver alone, or write delivery = "uniform".'
+            )
+
+    def _kill_by_places(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As `mean_kill`, at every node, [1/day], shape (time - 1, node)."""
+        even = np.zeros(len(times) - 1)
+        for effect in self._drugs:
+            if effect.drug not in self._placed:
+                even = even + effect.mean_kill(times)
+        total = even[:, None]
+        for part in itertools.chain.from_iterable(self._placed.values()):
+            total = total + part.effect.mean_kill(times)[:, None] * part.share
+        return total
+
     def kills(self, begin: float, end: float) -> NDArray[np.float64]:
         """Mean kill rates of the drugs in equal parts of both halves of a step, [1/day].
 
         One part where there is hardly any drug, parts of at most `PULSE_DAY` where there is:
-        what a pulse kills dies at its time, from which its clearance counts. Shape (2, part).
+        what a pulse kills dies at its time, from which its clearance counts. Shape (2, part), or
+        (2, part, node) where a drug does not reach all of the tumour alike.
         """
         halves = np.array([begin, 0.5 * (begin + end), end])
         whole = self.mean_kill(halves)
         parts = int(np.ceil(0.5 * (end - begin) / PULSE_DAY))
-        if parts <= 1 or whole.max(initial=0.0) < NO_DRUG:
+        if whole.max(initial=0.0) < NO_DRUG or (parts <= 1 and not self._placed):
             return whole[:, None]
         borders = np.concatenate(
             [np.linspace(a, b, parts + 1)[:-1] for a, b in itertools.pairwise(halves)] + [[end]]
         )
+        if self._placed:
+            return self._kill_by_places(borders).reshape(2, parts, -1)
         return self.mean_kill(borders).reshape(2, parts)
 
     def total_dose(self) -> NDArray[np.float64]:
-        """Physical dose of all courses together at the nodes, [Gy], shape (node,)."""
+        """Physical dose of all courses together at the nodes, [Gy], shape (node,).
+
+        Not a number where a target was to be redrawn and the run has not come so far.
+        """
         total = np.zeros(len(self._prepared.twin.mesh.points))
+        if self.redrawn:
+            for fraction in self.schedule.fractions:
+                total += self._each(self.redrawn.map_of(fraction))
+            return total
         for course in self._regimen.radiotherapy:
             part = course.fractions_given / course.fractions
             total = total + part * self._prepared.dose_at_nodes(course)

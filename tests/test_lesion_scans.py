@@ -127,13 +127,13 @@ def test_the_comparison_shows_all_criteria(ball):
     stored["scans"] = {"slice_mm": 2.0, "criteria": "recist"}
     results.attrs |= {"fields_case": "expected", "study": json.dumps(stored)}
     comparison = compare(results)
-    assert list(comparison.by_diameters) == ["recist", "rano"]
+    assert list(comparison.response.by_diameters) == ["recist", "rano"]
     text = str(comparison)
     assert "Scans by each criterion" in text
     assert text.index("RECIST 1.1") < text.index("RANO 2.0 by diameters")
     assert json.dumps(comparison.as_dict())
     assert set(comparison.as_dict()["scans_by_diameters"]) == {"rano", "recist"}
-    assert compare(results, case="faster growth").by_diameters == {}
+    assert compare(results, case="faster growth").response.by_diameters == {}
     words = [one.get_text() for one in scan_timeline(Subject(results, None)).axes[0].texts]
     assert words.count("RECIST 1.1") == 3
     assert words.count("RANO 2.0 by volume") == 3
@@ -169,7 +169,7 @@ def test_doubling_time_of_a_growing_sphere():
 
 def test_times_stand_in_the_comparison_under_two_names(ball):
     results = ball[2]
-    found = compare(results).times["t1gd"]
+    found = compare(results).response.times["t1gd"]
     names = [str(name) for name in results["scenario"].values]
     assert found[names[0]].gained is None
     low, high = found[names[1]].gained
@@ -212,9 +212,9 @@ def test_categories_are_weighed_by_its_incidence(ball):
     before = results["tumour_volume_soft"].values.copy()
     comparison = compare(results)
     assert (results["tumour_volume_soft"].values == before).all()
-    (name,) = comparison.pseudo_progression
+    (name,) = comparison.response.pseudo_progression
     assert name == "resection & temozolomide"
-    weighed = comparison.pseudo_progression[name]
+    weighed = comparison.response.pseudo_progression[name]
     assert comparison.scans[name] == weighed.without
     for each in weighed.probabilities():
         assert sum(each.values()) == pytest.approx(1.0)
@@ -222,7 +222,8 @@ def test_categories_are_weighed_by_its_incidence(ball):
     assert changed == len(weighed.changed)
     assert f"{changed} of" in str(comparison) or "none of" in str(comparison)
     assert (
-        comparison.pseudo_progression[name].drawn == compare(results).pseudo_progression[name].drawn
+        comparison.response.pseudo_progression[name].drawn
+        == compare(results).response.pseudo_progression[name].drawn
     )
     json.dumps(comparison.as_dict())
 

@@ -13,6 +13,7 @@ from scenarios.study import Case, Scenario, Study
 from twin.anatomy import read_anatomy
 from twin.courses import Resection
 from twin.errors import InvalidInput
+from twin.parameters import parameter_set_names
 from twin.regimen import Regimen
 from twin.toml_file import check
 
@@ -69,7 +70,7 @@ WARNINGS = {
     "radiotherapy.overlap": (
         [
             replace(RT, fractions=10, total_dose_gy=20.0),
-            replace(RT, fractions=10, total_dose_gy=20.0, start_day=35.0),
+            replace(RT, fractions=10, total_dose_gy=20.0, start_day=35.0, overlap="both"),
         ],
         5,  # Mon 4 to Fri 8 May
         [
@@ -196,11 +197,13 @@ def test_every_limit_has_a_source_and_says_what_to_check():
     limits = load_limits()
     several = [*limits.organ, *dict(limits.radiotherapy).values()]
     several += [one for drug in limits.drug.values() for one in dict(drug).values() if one]
+    several += [one for site in limits.site.values() for one in dict(site).values() if one]
     assert len(several) > 25
     for limit in several:
         assert "assumed: " in limit.source or len(limit.source) > 20
         assert "doi" not in limit.source.lower()  # none was looked up
-    assert set(limits.drug) == {"temozolomide", "lomustine"}
+    assert set(limits.drug) == {"temozolomide", "lomustine", "doxorubicin", "paclitaxel"}
+    assert set(limits.site) <= set(parameter_set_names())
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ from twin.regimen import Regimen
 ALPHA, RATIO = 0.3, 10.0
 
 
+CARBON = 'file = "dose.nii.gz"\nprescribed = "60 Gy"\n'
+
+
 def gradient_dose(points):
     """A dose that is linear in x, [Gy]: 60 Gy at x = 6 mm, 0.5 Gy more a millimetre."""
     return 60.0 + 0.5 * (points[..., 0] - 6.0)
@@ -169,6 +172,17 @@ def test_organs_get_the_photons_that_protons_are_worth(load):
         )
 
 
+def test_carbon_by_a_constant_is_so_many_photons(load):
+    """rbe 3 of a physical dose, and the biological dose with it in, are one."""
+    single = Regimen(course(total_dose_gy=6.0, fractions=3))
+    log, points = middle_survival(load(CARBON + 'rbe = 3.0\nparticle = "carbon"'), single)
+    # two of the three fractions until day 2, of 2 Gy at the middle, worth three times as much
+    worth = 3.0 * gradient_dose(points) / 30.0
+    expected = -2.0 * ALPHA * worth * (1.0 + worth / RATIO)
+    np.testing.assert_allclose(log, expected, rtol=2e-3, atol=3e-3)
+    load(CARBON + 'kind = "biological"\nparticle = "carbon"')
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
@@ -189,6 +203,15 @@ def test_organs_get_the_photons_that_protons_are_worth(load):
         ('file = "dose.nii.gz"\nprescribed = "60 Gy"\nrbe = "wedenberg"', "need let"),
         ('file = "dose.nii.gz"\nprescribed = "60 Gy"\nlet = "let.nii.gz"', "need let"),
         ('file = "dose.nii.gz"\nprescribed = "6000 Gy"', "at most 200 Gy"),
+        (CARBON + 'rbe = "LEM IV"', "spectrum of particles at every place"),
+        (CARBON + 'rbe = "mkm"\nparticle = "carbon"', "is a model of carbon ions"),
+        (
+            CARBON + 'rbe = "wedenberg"\nlet = "let.nii.gz"\nparticle = "carbon"',
+            "is a model of protons",
+        ),
+        (CARBON + 'particle = "carbon"', "needs rbe, a constant effectiveness"),
+        (CARBON + 'particle = "photons"\nrbe = 1.1', "photons have an effectiveness of 1"),
+        (CARBON + 'particle = "neutrons"', "photons"),
     ],
 )
 def test_bad_doses_are_told_in_one_sentence(load, lines, says):

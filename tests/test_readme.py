@@ -151,6 +151,8 @@ def test_example_files_of_the_page_are_valid(tmp_path):
     read = read_patient_file(tmp_path / "patient.toml")
     assert read.history.regimen(read.calendar).radiotherapy
     assert read.parameters.resolve(where="page").value("diffusivity_white") == 0.1
+    with_markers = read.resolved_parameters(where="page")
+    assert with_markers.value("proliferation_rate") == pytest.approx(1.12 * 0.03)
     (several,) = tomllib.loads(readers)["visit"]
     (visit,) = tomllib.loads(patient)["visit"]
     both = check(VisitTable, {**visit, **several}, where="page")

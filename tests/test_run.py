@@ -35,6 +35,9 @@ NEVER_IN_A_STUDY = {
     *("axis", "displacement", "von_mises", "largest_displacement"),
     *(f"tumour_volume_soft_{end}" for end in ("low", "high", "extrapolated")),
     "tumour_volume_extrapolated",
+    *(f"tumour_control{end}" for end in ("", "_population", "_draws")),
+    # of set-up errors alone
+    *(f"organ_{what}_by_case" for what in ("eqd2_mean", "eqd2_d003cc", "ntcp")),
 }
 RT = Radiotherapy(total_dose_gy=20.0, fractions=10, start_day=7.0)
 STUDY = Study(

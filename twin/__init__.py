@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twin.images import Image, read_nifti
     from twin.mesh import Mesh
     from twin.model_choice import ModelChoice
+    from twin.parameter_draws import sample
     from twin.parameters import Parameter, ParameterSet, load_parameter_set
     from twin.patient import Grid, Structure, Twin
     from twin.protocol import Save, Solver, State
@@ -62,6 +63,7 @@ _HOME = {
     "open_results": "results",
     "parse_quantity": "units",
     "read_nifti": "images",
+    "sample": "parameter_draws",
 }
 
 __all__ = [
@@ -94,6 +96,7 @@ __all__ = [
     "open_results",
     "parse_quantity",
     "read_nifti",
+    "sample",
 ]
 __version__ = "0.1.0"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,17 @@ from numpy.typing import NDArray
 from twin.assemble import doses_of, read_written, structures_of
 from twin.built_folder import read_built
 from twin.calendar import Calendar
+from twin.hypoxia import HypoxiaImage
+from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
 from twin.patient import Grid, Structure, check_organ_parameters
 from twin.patient_images import read_voxels
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
+
+if TYPE_CHECKING:
+    from twin.guided_target import GuidedTarget
 
 __all__ = ["Anatomy", "read_anatomy"]
 
@@ -45,6 +51,14 @@ class Anatomy:
         Glomerular filtration rate, for drugs that are dosed by it.
     setup : SetupError or None
         Where the dose of every course goes instead of its place.
+    hypoxia : HypoxiaImage or None
+        By which the effect of radiation varies from place to place.
+    model : ModelChoice
+        The growth model.
+    perfusion : ndarray of float32 or None, shape of the grid
+        Over its reference, [1], for drugs that are delivered by it.
+    guided : mapping of str to GuidedTarget
+        None: density-guided targets need a mesh.
     """
 
     name: str
@@ -58,6 +72,10 @@ class Anatomy:
     doses: Mapping[str, PlannedDose]
     gfr_ml_min: float | None = None
     setup: SetupError | None = None
+    hypoxia: HypoxiaImage | None = None
+    model: ModelChoice = field(default_factory=ModelChoice)
+    perfusion: NDArray[np.float32] | None = None
+    guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_organ_parameters(self.structures, self.parameters)
@@ -100,6 +118,9 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             delivered=built.delivered,
             doses=built.doses,
             gfr_ml_min=built.gfr_ml_min,
+            hypoxia=built.hypoxia,
+            model=built.model,
+            perfusion=built.perfusion,
         )
     file = place / "patient.toml" if place.is_dir() else place
     content, parameters, delivered = read_written(file)
@@ -115,4 +136,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         delivered=delivered,
         doses=doses_of(content, voxels, file),
         gfr_ml_min=content.patient.gfr,
+        hypoxia=voxels.hypoxia,
+        model=content.model.choice,
+        perfusion=voxels.perfusion,
     )

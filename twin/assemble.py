@@ -16,6 +16,7 @@ from twin.patient_meshes import patient_meshes
 from twin.planned_dose import PlannedDose, read_planned_dose
 from twin.protocol import Progress
 from twin.regimen import Regimen
+from twin.site import site_of
 
 __all__ = ["assemble", "doses_of", "read_written", "structures_of"]
 
@@ -64,15 +65,17 @@ def assemble(
         tissue_probabilities=voxels.probabilities,
         tensor=voxels.tensor,
         evidence=voxels.evidence,
+        hypoxia=voxels.hypoxia,
         doses=doses_of(content, voxels, path),
         gfr_ml_min=content.patient.gfr,
+        perfusion=voxels.perfusion,
     )
 
 
 def read_written(path: Path) -> tuple[PatientFile, ParameterSet, Regimen]:
     """What a ``patient.toml`` says, its parameters, and the treatment given before day 0."""
     content = read_patient_file(path)
-    parameters = content.parameters.resolve(where=path.name)
+    parameters = content.resolved_parameters(where=path.name)
     try:
         delivered = content.history.regimen(content.calendar)
     except InvalidInput as error:
@@ -95,7 +98,10 @@ def doses_of(content: PatientFile, voxels: PatientVoxels, path: Path) -> dict[st
 
 
 def structures_of(content: PatientFile, voxels: PatientVoxels) -> dict[str, Structure]:
-    """The tumour's parts, cavities, the brain and the organs at risk, by name."""
+    """The tumour's parts, cavities, the brain and the organs at risk, by name.
+
+    At another site than the brain, "brain" is all that the tissue map covers.
+    """
     image = "segmentation of the reference visit"
     structures = {
         name: Structure(mask, "tumour", source=image) for name, mask in voxels.tumour.items()
@@ -105,8 +111,9 @@ def structures_of(content: PatientFile, voxels: PatientVoxels) -> dict[str, Stru
         for name, mask in voxels.cavities.items()
     }
     core = voxels.tumour["enhancing"] | voxels.tumour["necrosis"]
+    of_brain = "alpha_beta_brain" if site_of(content.parameters.set).is_brain else None
     structures["brain"] = Structure(
-        (voxels.tissues > 0) | core, "organ", parameter="alpha_beta_brain", source="tissue map"
+        (voxels.tissues > 0) | core, "organ", parameter=of_brain, source="tissue map"
     )
     tables = {} if content.structures is None else content.structures.labels
     for name, table in tables.items():

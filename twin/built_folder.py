@@ -16,6 +16,7 @@ import numpy as np
 
 from twin.calendar import Calendar
 from twin.errors import InvalidInput
+from twin.hypoxia import HypoxiaImage
 from twin.mesh_store import read_mesh, write_mesh
 from twin.meshing import mesh_quality
 from twin.model_choice import ModelChoice
@@ -126,6 +127,10 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         arrays["image"] = twin.image
     if twin.tensor is not None:
         arrays["tensor"] = twin.tensor
+    if twin.hypoxia is not None:
+        arrays["hypoxia"] = twin.hypoxia.ratio
+    if twin.perfusion is not None:
+        arrays["perfusion"] = twin.perfusion
     if twin.evidence is not None:
         arrays |= {f"start_{name}": values for name, values in twin.evidence.arrays.items()}
     for name, values in (twin.tissue_probabilities or {}).items():
@@ -176,6 +181,7 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         ],
         "doses": [{"name": name, **dose.record()} for name, dose in twin.doses.items()],
         "parameters": twin.parameters.as_dict(),
+        **({} if twin.hypoxia is None else {"hypoxia": twin.hypoxia.record()}),
     }
     _write_text(folder / "twin.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
@@ -237,6 +243,7 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         tissues = arrays["tissues"]
         image = arrays["image"] if "image" in arrays.files else None
         tensor = arrays["tensor"] if "tensor" in arrays.files else None
+        perfusion = arrays["perfusion"] if "perfusion" in arrays.files else None
         prefix = "probability_"
         maps = {
             name.removeprefix(prefix): arrays[name]
@@ -254,6 +261,9 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
             )
             for number, entry in enumerate(record.get("doses", []))
         }
+        hypoxia = None
+        if "hypoxia" in record:
+            hypoxia = HypoxiaImage(ratio=arrays["hypoxia"], **record["hypoxia"])
         grid = Grid(shape, arrays["affine"])  # type: ignore[arg-type]
     return Twin(
         name=record["name"],
@@ -274,4 +284,6 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         evidence=StartEvidence.from_arrays(start),
         doses=doses,
         gfr_ml_min=record.get("gfr_ml_min"),
+        hypoxia=hypoxia,
+        perfusion=perfusion,
     )

@@ -2,7 +2,8 @@
 
 It stands in for a treatment plan where none is given. It knows neither beams
 nor tissue densities, so doses to organs are lower bounds of what a real plan
-gives and no complication probability may be drawn from them.
+gives and no complication probability may be drawn from them. A course that names beams
+gets one that enters and leaves along them (`twin.beams`), which is a what-if as well.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from twin.beams import beam_dose, body_of
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput, NotConverged
+from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import boost_target, distance_to, gross_target, planning_target
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from twin.regimen import Regimen
     from twin.setup_error import SetupError
 
-__all__ = ["DoseMap", "check_dose", "dose_maps"]
+__all__ = ["DoseMap", "check_dose", "dose_maps", "redrawn_dose"]
 
 #: assumed: 80 % to 20 % distance of 6.7 mm, usual for conformal photon plans in the brain.
 PENUMBRA_SIGMA_MM = 4.0
@@ -139,13 +142,15 @@ def _remembered(key: tuple[str, ...], make: Callable[[], _Shape]) -> _Shape:
 def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
     if radiotherapy.dose is not None:
         return _planned(twin, radiotherapy, radiotherapy.dose)
-    spacing = twin.grid.spacing_mm
 
     def main() -> _Shape:
-        target = planning_target(twin, radiotherapy)
-        return conformal(distance_to(target, spacing), target, BATH_SHARE), target
+        return _around(twin, radiotherapy, planning_target(twin, radiotherapy))
 
-    margins = radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm
+    beams = radiotherapy.beams
+    margins = (
+        radiotherapy.target, radiotherapy.ctv_margin_mm, radiotherapy.ptv_margin_mm,
+        radiotherapy.density_guided_day, *beams,
+    )  # fmt: skip
     relative, target = _remembered((anatomy, *map(str, margins)), main)
     total = np.float32(radiotherapy.total_dose_gy) * relative
     boosted = boost_target(twin, radiotherapy)
@@ -153,12 +158,42 @@ def _dose_map(twin: Twin, radiotherapy: Radiotherapy, anatomy: str) -> DoseMap:
         inside = boosted
 
         def boost() -> _Shape:
-            return conformal(distance_to(inside, spacing), inside, 0.0), inside
+            return _around(twin, radiotherapy, inside, bath=0.0)
 
-        extra, boosted = _remembered((anatomy, str(radiotherapy.boost_target)), boost)
+        of_boost = "boost", str(radiotherapy.boost_target), *map(str, beams)
+        extra, boosted = _remembered((anatomy, *of_boost), boost)
         missing = radiotherapy.boost_total_dose_gy - float(np.median(total[boosted]))
         total = total + np.float32(missing) * extra
     return DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
+
+
+def _around(
+    twin: Twin, course: Radiotherapy, target: NDArray[np.bool_], bath: float = BATH_SHARE
+) -> _Shape:
+    """The relative dose around a planning target, by the course's beams or without, and that."""
+    if course.beams:
+        body = body_of(twin.tissues) | target
+        shape = beam_dose(
+            body, twin.grid, target, course.beams, sigma_mm=PENUMBRA_SIGMA_MM, coverage=COVERAGE
+        )
+        return shape, target
+    return conformal(distance_to(target, twin.grid.spacing_mm), target, bath), target
+
+
+def redrawn_dose(twin: Twin, radiotherapy: Radiotherapy, gross: NDArray[np.bool_]) -> DoseMap:
+    """The dose of a course as if all of it were given to another gross tumour volume.
+
+    Parameters
+    ----------
+    twin : Twin
+    radiotherapy : Radiotherapy
+        Whose prescription and margins hold; without boost or planned dose.
+    gross : ndarray of bool, shape of the twin's grid
+    """
+    relative, target = _around(twin, radiotherapy, planning_target(twin, radiotherapy, gross))
+    total = np.float32(radiotherapy.total_dose_gy) * relative
+    found = DoseMap(total, radiotherapy.fractions, radiotherapy.fractions_given, target)
+    return found if twin.setup is None else _given(found, twin.setup, twin.grid)
 
 
 def _planned(twin: Twin, radiotherapy: Radiotherapy, name: str) -> DoseMap:
@@ -189,6 +224,11 @@ def check_dose(twin: Twin, radiotherapy: Radiotherapy) -> None:
     name = radiotherapy.dose
     if name is None:
         return
+    if name == UNKNOWN_DOSE:
+        raise InvalidInput(
+            'dose = "unknown" is for courses before day 0 only; leave it out for the geometric '
+            "dose, or name one of [doses] in patient.toml."
+        )
     if name not in twin.doses:
         known = ", ".join(sorted(twin.doses)) or "none"
         raise InvalidInput(

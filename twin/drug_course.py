@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twin.calendar import Calendar
@@ -12,7 +12,7 @@ from twin.drug_schedules import Cycles, DuringRadiotherapy, SchedulePart, read_s
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Event
-from twin.radiotherapy import Radiotherapy, check_range
+from twin.radiotherapy import LATER, Radiotherapy, check_range
 
 if TYPE_CHECKING:
     from twin.courses import Course
@@ -21,6 +21,12 @@ __all__ = ["Drug"]
 
 #: Exposures are targets of Calvert's formula, which is of this drug.
 DOSED_BY_EXPOSURE = "carboplatin"
+#: How each delivery is said in the sentence of a course.
+_REACHES = {
+    "uniform": "",
+    "barrier": "; held back by the barrier outside of enhancing tumour",
+    "perfusion": "; delivered in proportion to perfusion",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,9 @@ class Drug:
         Day 1 of the first cycle. None where cycles follow radiotherapy.
     break_days : float, [day]
         From the last fraction to the first cycle, where no start is given.
+    delivery : {"uniform", "barrier", "perfusion"}
+        How it reaches the tumour: everywhere alike, past a barrier that is broken in enhancing
+        tumour only, or with the patient's perfusion image (`twin.drug_delivery`).
 
     Raises
     ------
@@ -55,12 +64,18 @@ class Drug:
     schedule: str
     start_day: float | None = None
     break_days: float = 28.0
+    delivery: str = field(default="uniform", metadata=LATER)
 
     def __post_init__(self) -> None:
         load_drug(self.name)
         check_range("The break after radiotherapy", self.break_days, 0, 365, "day")
         if self.start_day is not None:
             check_range(f"The start of {self.name}", self.start_day, -36500.0, 36500.0, "day")
+        if self.delivery not in _REACHES:
+            raise InvalidInput(
+                f"The delivery of {self.name} is {self.delivery!r}; there are "
+                f"{', '.join(_REACHES)}."
+            )
         cycles = [part for part in self.parts if isinstance(part, Cycles)]
         if len(cycles) == len(self.parts) and self.start_day is None:
             raise InvalidInput(
@@ -152,4 +167,4 @@ class Drug:
                 said.append(f"{part}, for {days} days from {calendar.text(begin)}")
             else:
                 said.append(f"{part}, from {calendar.text(begin)}")
-        return f"{self.name.capitalize()}: {'; then '.join(said)}."
+        return f"{self.name.capitalize()}: {'; then '.join(said)}{_REACHES[self.delivery]}."

@@ -16,7 +16,7 @@ from functools import cache
 from twin.errors import InvalidInput
 from twin.radiotherapy import check_range
 
-__all__ = ["Amount", "Cycles", "DuringRadiotherapy", "SchedulePart", "read_schedule"]
+__all__ = ["Amount", "Cycles", "DuringRadiotherapy", "SchedulePart", "read_schedule", "with_amount"]
 
 _LARGEST = {"mg/m2": 10000.0, "AUC": 10.0}
 _LONGEST_CYCLE_DAY = 365
@@ -27,6 +27,7 @@ _FORMS = (
     'amount may also be "AUC 5", and ", then " joins schedules that follow each other'
 )
 _AMOUNT = r"(?:(?P<mg_m2>\S+) ?mg/m(?:2|²|\^2)|auc ?(?P<auc>\S+))"
+_ANY_AMOUNT = r"\d\S*? ?mg/m(?:2|²|\^2)|auc ?\d[\d.]*"
 _CYCLE_COUNT = r", ?(?P<cycles>-?\d+) cycles?"
 _DURING = re.compile(rf"{_AMOUNT} (?P<how>daily|weekly) during radiotherapy")
 _DAYS = re.compile(
@@ -111,6 +112,26 @@ def read_schedule(text: str) -> tuple[SchedulePart, ...]:
                 "given during radiotherapy first, or as a drug of its own."
             )
     return parts
+
+
+def with_amount(schedule: str, amount: str) -> str:
+    """The schedule with another amount, which must be the same in all of its parts.
+
+    Examples
+    --------
+    >>> with_amount("110 mg/m2 day 1 of 42, 6 cycles", "90 mg/m2")
+    '90 mg/m2 day 1 of 42, 6 cycles'
+    """
+    parts = read_schedule(schedule)
+    if len({part.amount for part in parts}) > 1:
+        raise InvalidInput(
+            f'The schedule "{schedule}" has several amounts, so one cannot take the place of all; '
+            "give a whole schedule."
+        )
+    plain = " ".join(schedule.replace("–", "-").split())
+    changed = re.sub(_ANY_AMOUNT, " ".join(str(amount).split()), plain, flags=re.IGNORECASE)
+    read_schedule(changed)
+    return changed
 
 
 def _part(text: str, whole: str) -> SchedulePart:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from twin.double_counting import trial_keys
 from twin.errors import InvalidInput
 from twin.examples import data_file, data_folder
 from twin.parameters import ParameterSet
@@ -39,6 +40,7 @@ _UNITS: dict[str, tuple[str, ...]] = {
     "bioavailability": ("1",),
     "infusion_time": ("h",),
     "tumour_to_plasma": ("1",),
+    "brain_to_plasma": ("1",),
     "kill": ("L/(mg h)",),
     "largest_kill_rate": ("1/day",),
     "half_concentration": ("mg/L",),
@@ -97,6 +99,8 @@ class DrugData:
         The numbers are entries ``NAME_clearance``, ... of the patient's parameter set.
     parameters : ParameterSet
         ``NAME_clearance`` and the like, each with unit, range, source and evidence.
+    effect_fitted_to, interaction_fitted_to : str
+        The trials of both, for `twin.double_counting`.
     """
 
     name: str
@@ -109,6 +113,18 @@ class DrugData:
     interaction: str
     patient_parameters: bool
     parameters: ParameterSet
+    effect_fitted_to: str = ""
+    interaction_fitted_to: str = ""
+
+    @property
+    def of_effect(self) -> tuple[str, ...]:
+        """The quantities of its effect."""
+        return _OF_EFFECT[self.effect]
+
+    @property
+    def of_interaction(self) -> tuple[str, ...]:
+        """The quantities of its interaction with radiation."""
+        return () if self.interaction == "additive" else _OF_SENSITISATION
 
     def value(self, quantity: str, own: ParameterSet) -> float:
         """A quantity in its own unit: the patient's where their parameters have it."""
@@ -191,10 +207,7 @@ def read_drug(name: str, content: Mapping[str, Any]) -> DrugData:
             f"{name.capitalize()} is a drug without kinetics, so no run can give it; add kinetics "
             f"and their parameters to {where}."
         )
-    trials = [
-        " ".join(t.lower().split()) for t in (file.effect_fitted_to, file.interaction_fitted_to)
-    ]
-    if trials[0] and trials[0] == trials[1]:
+    if trial_keys(file.effect_fitted_to) & trial_keys(file.interaction_fitted_to):
         raise InvalidInput(
             f"{where}: effect and interaction with radiation are both fitted to "
             f"{file.effect_fitted_to}, which counts its benefit twice; keep one of the two."
@@ -219,6 +232,8 @@ def read_drug(name: str, content: Mapping[str, Any]) -> DrugData:
         interaction=file.interaction,
         patient_parameters=file.patient_parameters,
         parameters=parameters,
+        effect_fitted_to=file.effect_fitted_to,
+        interaction_fitted_to=file.interaction_fitted_to,
     )
 
 
@@ -231,6 +246,7 @@ def _check_quantities(file: _DrugFile, parameters: ParameterSet, name: str, wher
     spare = ["infusion_time"] if file.route == "infusion" else []
     if file.route == "oral" and file.kinetics == "one compartment":
         spare = ["absorption", "bioavailability"]
+    spare.append("brain_to_plasma")
     if file.route == "oral" and file.kinetics == "two compartments":
         raise InvalidInput(
             f"{where}: an oral drug has one compartment here; write kinetics = "

@@ -10,7 +10,7 @@ from twin.errors import InvalidInput
 
 __all__ = ["Growth", "Migration", "ModelChoice"]
 
-Growth = Literal["logistic", "gompertz", "exponential"]
+Growth = Literal["logistic", "gompertz", "exponential", "none"]
 Migration = Literal["tissue", "tensor"]
 
 
@@ -20,8 +20,9 @@ class ModelChoice:
 
     Parameters
     ----------
-    growth : {"logistic", "gompertz", "exponential"}
-        Law of proliferation.
+    growth : {"logistic", "gompertz", "exponential", "none"}
+        Law of proliferation. "none" is for tumours whose growth and spread have no sourced
+        rates: treatment kills, and nothing divides or migrates.
     resistant : bool
         A second line of cells that treatment hardly kills.
     oxygen : bool
@@ -55,6 +56,27 @@ class ModelChoice:
                 raise InvalidInput(
                     f"The model's {name} is {getattr(self, name)!r}; it may be true or false."
                 )
+        if not self.grows:
+            self._check_still()
+
+    @property
+    def grows(self) -> bool:
+        """Whether cells divide and migrate between treatments."""
+        return self.growth != "none"
+
+    def _check_still(self) -> None:
+        """Refuse what acts on growth or migration where there is neither."""
+        for chosen, what in (
+            (self.resistant, "resistant = true"),
+            (self.oxygen, "oxygen = true"),
+            (self.mass_effect, "mass_effect = true"),
+            (self.migration == "tensor", 'migration = "tensor"'),
+        ):
+            if chosen:
+                raise InvalidInput(
+                    f'The model has growth = "none" and {what}, which acts on growth and spread '
+                    "alone; leave it out, or choose a law of growth."
+                )
 
     def describe(self) -> str:
         """The model in a few words."""
@@ -68,6 +90,8 @@ class ModelChoice:
             )
             if chosen
         ]
+        if not self.grows:
+            return "neither growth nor spread"
         growth = self.growth.capitalize() if self.growth == "gompertz" else self.growth
         return f"{growth} growth" + (" with " + ", ".join(parts) if parts else "")
 

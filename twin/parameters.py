@@ -7,12 +7,14 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from statistics import NormalDist
 from types import MappingProxyType
 from typing import Any
 
 from twin.errors import InvalidInput
 from twin.examples import data_folder
+from twin.priors import Joint, LogNormal, Normal, prior_of
+from twin.repopulation import against_kickoff
+from twin.site import Site, site_of
 from twin.units import parse_unit
 
 __all__ = [
@@ -34,110 +36,8 @@ _EVIDENCE = {
 #: What a radiosensitivity may rest on; each gives another size.
 BASES = ("image", "tumour control", "in vitro", "survival", "calibrated")
 _KEYS = ("value", "unit", "low", "high", "prior", "source", "basis", "evidence", "note")
-
-
-@dataclass(frozen=True, slots=True)
-class LogNormal:
-    """A log-normal prior: ln(x) is normal with mean ln(median) and deviation `sigma_ln`."""
-
-    median: float
-    sigma_ln: float
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.median < math.inf or not 0.0 < self.sigma_ln < math.inf:
-            raise InvalidInput(
-                f"A log-normal prior needs a positive median and sigma_ln, not "
-                f"{self.median} and {self.sigma_ln}."
-            )
-
-    def quantile(self, probability: float) -> float:
-        """Value below which the stated probability lies.
-
-        Examples
-        --------
-        >>> LogNormal(0.03, 0.9).quantile(0.5)
-        0.03
-        """
-        if not 0.0 < probability < 1.0:
-            raise InvalidInput(f"A probability lies between 0 and 1, not {probability}.")
-        return self.median * math.exp(self.sigma_ln * NormalDist().inv_cdf(probability))
-
-    @property
-    def mean(self) -> float:
-        """``median exp(sigma^2 / 2)``.
-
-        Examples
-        --------
-        >>> round(LogNormal(0.14, 0.9).mean, 4)
-        0.2099
-        """
-        return self.median * math.exp(0.5 * self.sigma_ln**2)
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation, ``mean sqrt(exp(sigma^2) - 1)``.
-
-        Examples
-        --------
-        >>> round(LogNormal(0.14, 0.9).sd, 4)
-        0.2345
-        """
-        return self.mean * math.sqrt(math.expm1(self.sigma_ln**2))
-
-    def times(self, other: LogNormal, power: float = 1.0) -> LogNormal:
-        """The prior of an independent product ``x y^power``, log-normal again.
-
-        Examples
-        --------
-        >>> LogNormal(0.2, 0.3).times(LogNormal(0.05, 0.4)).sigma_ln
-        0.5
-        """
-        return LogNormal(
-            self.median * other.median**power,
-            math.hypot(self.sigma_ln, power * other.sigma_ln),
-        )
-
-    def updated(self, observed: list[float], sigma_ln: float) -> LogNormal:
-        """The prior after independent observations of ln x with this error, conjugate.
-
-        Examples
-        --------
-        >>> round(LogNormal(1.0, 0.9).updated([1.0] * 4, 0.2).sigma_ln, 6)
-        0.099388
-        """
-        if not 0.0 < sigma_ln < math.inf or not all(0.0 < x < math.inf for x in observed):
-            raise InvalidInput("Observations and their sigma_ln must be finite and above 0.")
-        own, each = self.sigma_ln**-2, sigma_ln**-2
-        precision = own + each * len(observed)
-        total = own * math.log(self.median) + each * sum(math.log(x) for x in observed)
-        return LogNormal(math.exp(total / precision), precision**-0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """A normal prior, for what may be negative."""
-
-    mean: float
-    sd: float
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.mean < math.inf or not 0.0 < self.sd < math.inf:
-            raise InvalidInput(
-                f"A normal prior needs a finite mean and a positive sd, not {self.mean} and "
-                f"{self.sd}."
-            )
-
-    def quantile(self, probability: float) -> float:
-        """Value below which the stated probability lies.
-
-        Examples
-        --------
-        >>> round(Normal(0.0, 1.0).quantile(0.975), 4)
-        1.96
-        """
-        if not 0.0 < probability < 1.0:
-            raise InvalidInput(f"A probability lies between 0 and 1, not {probability}.")
-        return NormalDist(self.mean, self.sd).inv_cdf(probability)
+#: Keys that few entries have; written only where they say something.
+_SELDOM = ("fitted_to", "joint", "markers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +63,13 @@ class Parameter:
         A fitted to this patient, B patients or a trial, C animals or in vitro,
         D assumed.
     note : str
+    fitted_to : str
+        The trial that the value is fitted to, where there is one, such as "Stupp 2005"; a drug's
+        effect and an interaction of one trial count its benefit twice.
+    joint : Joint or None
+        How it goes with another parameter.
+    markers : tuple of str
+        What markers from the laboratory made of it (`twin.markers`), in sentences.
     """
 
     name: str
@@ -175,6 +82,9 @@ class Parameter:
     basis: str = ""
     evidence: str = "D"
     note: str = ""
+    fitted_to: str = ""
+    joint: Joint | None = None
+    markers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         label = f"Parameter {self.name!r}"
@@ -194,12 +104,9 @@ class Parameter:
                 f"{label} is {self.value:g} {self.unit}, outside its range of {self.low:g} to "
                 f"{self.high:g} {self.unit}; choose a value inside."
             )
-        start = next((kind for kind in _SOURCES if self.source.startswith(kind)), None)
-        if start is None or not self.source[len(start) :].strip():
-            raise InvalidInput(
-                f"{label} has no usable source ({self.source!r}); begin it with "
-                "'doi:', 'calibrated:' or 'assumed:' and say which."
-            )
+        check_source(label, self.source)
+        if self.joint is not None:
+            self._check_joint(label)
         if self.name == "alpha" and self.basis not in BASES:
             raise InvalidInput(
                 f"{label} has the basis {self.basis!r}; say what it rests on, one of "
@@ -212,12 +119,37 @@ class Parameter:
                 + "."
             )
 
+    def _check_joint(self, label: str) -> None:
+        assert self.joint is not None  # noqa: S101
+        check_source(f"{label}: joint", self.joint.source)
+        if not isinstance(self.prior, LogNormal) or self.joint.with_parameter == self.name:
+            raise InvalidInput(
+                f"{label} is coupled to {self.joint.with_parameter!r}; that needs another "
+                "parameter, and a log-normal prior of both."
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and text, as in a TOML entry."""
         entry: dict[str, Any] = {key: getattr(self, key) for key in _KEYS if key != "prior"}
         if self.prior is not None:
             entry["prior"] = asdict(self.prior)
+        if self.joint is not None:
+            entry["joint"] = self.joint.as_dict()
+        if self.fitted_to:
+            entry["fitted_to"] = self.fitted_to
+        if self.markers:
+            entry["markers"] = list(self.markers)
         return entry
+
+
+def check_source(label: str, source: str) -> None:
+    """Refuse a source that does not begin with its kind and go on."""
+    start = next((kind for kind in _SOURCES if source.startswith(kind)), None)
+    if start is None or not source[len(start) :].strip():
+        raise InvalidInput(
+            f"{label} has no usable source ({source!r}); begin it with "
+            "'doi:', 'calibrated:' or 'assumed:' and say which."
+        )
 
 
 class ParameterSet(Mapping[str, Parameter]):
@@ -249,11 +181,16 @@ class ParameterSet(Mapping[str, Parameter]):
         """Name of the set that it was loaded from."""
         return self._name
 
+    @property
+    def site(self) -> Site:
+        """The words of the site that the set is for."""
+        return site_of(self._name)
+
     def __getitem__(self, name: str) -> Parameter:
         try:
             return self._entries[name]
         except KeyError:
-            raise _unknown(name, self) from None
+            raise _unknown(name, [self.site.parameter(one) for one in self]) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -289,14 +226,18 @@ class ParameterSet(Mapping[str, Parameter]):
 
     def with_entry(self, name: str, **fields: Any) -> ParameterSet:
         """Return a set with fields of one entry changed, such as its value, basis and source."""
-        return ParameterSet(self._name, {**self._entries, name: replace(self[name], **fields)})
+        try:
+            changed = replace(self[name], **fields)
+        except InvalidInput as error:
+            raise InvalidInput(self.site.said(str(error))) from None
+        return ParameterSet(self._name, {**self._entries, name: changed})
 
     def replace(self, **values: float) -> ParameterSet:
         """Return a set with some values changed, each checked against its range."""
-        entries = dict(self._entries)
+        changed = self
         for name, value in values.items():
-            entries[name] = replace(self[name], value=value)
-        return ParameterSet(self._name, entries)
+            changed = changed.with_entry(name, value=value)
+        return changed
 
     def as_dict(self) -> dict[str, Any]:
         """Name and entries as plain numbers and text."""
@@ -313,34 +254,33 @@ class ParameterSet(Mapping[str, Parameter]):
             if not isinstance(entry, Mapping):
                 raise InvalidInput(f"{where}: {name} must be a table with value, unit and source.")
             for key in entry:
-                if key not in _KEYS:
-                    near = difflib.get_close_matches(key, _KEYS, n=1)
+                if key not in (*_KEYS, *_SELDOM):
+                    near = difflib.get_close_matches(key, (*_KEYS, *_SELDOM), n=1)
                     hint = f"; did you mean {near[0]!r}?" if near else ""
                     raise InvalidInput(f"{where}: {name} has an unknown key {key!r}{hint}")
             for key in ("value", "unit", "low", "high", "source"):
                 if key not in entry:
                     raise InvalidInput(f"{where}: parameter {name!r} has no {key}; add one.")
-            prior = entry.get("prior")
+            plain = {key: entry[key] for key in entry if key not in ("prior", "joint", "markers")}
+            joint = entry.get("joint")
             try:
                 entries[name] = Parameter(
                     name=name,
-                    prior=_prior(prior),
-                    **{key: entry[key] for key in entry if key != "prior"},
+                    prior=prior_of(entry.get("prior")),
+                    joint=None if joint is None else Joint.of(joint),
+                    markers=tuple(entry.get("markers", ())),
+                    **plain,
                 )
             except (InvalidInput, TypeError) as error:
                 raise InvalidInput(f"{where}: {error}") from None
         return cls(content["name"], entries)
 
 
-def _prior(table: Mapping[str, float] | None) -> LogNormal | Normal | None:
-    """The prior that a table names by its keys: median and sigma_ln, or mean and sd."""
-    if table is None:
-        return None
-    return Normal(**table) if "mean" in table else LogNormal(**table)
-
-
-def _unknown(name: object, known: Mapping[str, Parameter]) -> InvalidInput:
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+def _unknown(name: object, known: list[str]) -> InvalidInput:
+    reason = against_kickoff(str(name), known)
+    if reason:
+        return InvalidInput(f"There is no parameter {name!r}.{reason}")
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
         return InvalidInput(f"There is no parameter {name!r}; did you mean {near[0]!r}?")
     return InvalidInput(f"There is no parameter {name!r}; known are {', '.join(known)}.")
@@ -380,5 +320,6 @@ def load_parameter_set(name: str) -> ParameterSet:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path.name} is not valid TOML: {error}.") from None
-    entries = content.get("parameter", {})
+    site, written = site_of(name), content.get("parameter", {})
+    entries = {site.internal(own): entry for own, entry in written.items()}
     return ParameterSet.from_dict({"name": name, "entries": entries}, where=path.name)

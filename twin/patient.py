@@ -18,6 +18,9 @@ from twin.calendar import Calendar
 from twin.diffusion_tensor import check_tensor, known
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.grid import Grid
+from twin.guided_target import GuidedTarget
+from twin.hypoxia import HypoxiaImage
+from twin.markers import marker_sentences
 from twin.mesh import Mesh
 from twin.model_choice import ModelChoice
 from twin.parameters import ParameterSet
@@ -129,6 +132,12 @@ class Twin:
         Of treatment plans, for courses of radiotherapy that name one.
     setup : SetupError or None
         Where the dose of every course goes instead of its place.
+    hypoxia : HypoxiaImage or None
+        By which the effect of radiation varies from place to place; not with hypoxic cells.
+    perfusion : ndarray of float32 or None, shape of the grid
+        Over its reference, [1], for drugs that are delivered by it.
+    guided : mapping of str to GuidedTarget
+        Density-guided targets of the courses that are to be given, by `Radiotherapy.guided_key`.
 
     Raises
     ------
@@ -157,10 +166,18 @@ class Twin:
     doses: Mapping[str, PlannedDose] = field(default_factory=dict)
     setup: SetupError | None = None
     gfr_ml_min: float | None = None
+    hypoxia: HypoxiaImage | None = None
+    perfusion: NDArray[np.float32] | None = None
+    guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
         image = None if self.image is None else np.ascontiguousarray(self.image, np.float32)
+        if self.perfusion is not None:
+            flow = np.ascontiguousarray(self.perfusion, np.float32)
+            self._check_shape(flow.shape, "perfusion image")
+            flow.setflags(write=False)
+            object.__setattr__(self, "perfusion", flow)
         for array, what in ((tissues, "tissues"), (image, "image")):
             if array is not None:
                 self._check_shape(array.shape, what)
@@ -175,9 +192,19 @@ class Twin:
         self._check_migration()
         if self.evidence is not None:
             self.evidence.check_shape(self.grid.shape)
+        if self.hypoxia is not None:
+            self._check_shape(self.hypoxia.ratio.shape, "hypoxia image")
+            if self.model.oxygen:
+                raise InvalidInput(
+                    "The model has hypoxic cells and the twin a hypoxia image, which would count "
+                    "the lack of oxygen twice; leave one of them out."
+                )
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
         object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
+        for name, target in self.guided.items():
+            self._check_shape(target.mask.shape, f"target {name!r}")
+        object.__setattr__(self, "guided", MappingProxyType(dict(self.guided)))
         for what, mesh in self._meshes.items():
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
@@ -193,14 +220,20 @@ class Twin:
             raise GeometryMismatch(f"The {what} has shape {shape}, the grid {self.grid.shape}.")
 
     def _check_tumour(self) -> None:
+        site = self.parameters.site
         for name in (*TUMOUR_STRUCTURES, "brain"):
+            own = site.part(name)
             if name not in self.structures:
-                raise InvalidInput(f"The twin has no structure {name!r}; every twin needs one.")
+                raise InvalidInput(f"The twin has no structure {own!r}; every twin needs one.")
             if name != "necrosis" and not self.structures[name].mask.any():
-                raise InvalidInput(f"The structure {name!r} is empty; it needs at least one voxel.")
+                raise InvalidInput(f"The structure {own!r} is empty; it needs at least one voxel.")
         count = sum(self.structures[name].mask.astype(np.int8) for name in TUMOUR_STRUCTURES)
         if int(np.max(count)) > 1:
-            raise InvalidInput("Necrosis, enhancing tumour and FLAIR abnormality must not overlap.")
+            raise InvalidInput(
+                "Necrosis, enhancing tumour and FLAIR abnormality must not overlap."
+                if site.is_brain
+                else f"{', '.join(map(site.part, TUMOUR_STRUCTURES))} must not overlap."
+            )
 
     def _check_migration(self) -> None:
         """Check tissue probabilities and tensor; arrays that are read-only already were checked."""
@@ -236,9 +269,12 @@ class Twin:
         # Small parts may be lost: the necrosis, and on the coarsest mesh the rim as well, which
         # makes the numerical error as large as it then is.
         spared = {"necrosis", "enhancing"} if mesh is self.coarsest_mesh else {"necrosis"}
+        # and a site may have fewer tissues than the brain
+        spared |= {name for name, n in TISSUES.items() if not (self.tissues == n).any()}
         missing = set(MESH_LABELS) - spared - set(mesh.label_names.values())
         if missing:
-            raise InvalidInput(f"The {what} has no label {sorted(missing)[0]!r}.")
+            label = self.parameters.site.tissue(sorted(missing)[0])
+            raise InvalidInput(f"The {what} has no label {label!r}.")
         voxels = self.grid.to_voxels(mesh.points)
         beyond = np.maximum(-0.5 - voxels, voxels - (np.array(self.grid.shape) - 0.5)).max()
         reach = max(2.0, float(mesh.edge_length().max()) / self.grid.spacing_mm)
@@ -297,8 +333,14 @@ class Twin:
             digest.update(f"dose {name}".encode() + dose.digest())
         if self.gfr_ml_min is not None:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
+        if self.hypoxia is not None:
+            digest.update(b"hypoxia" + self.hypoxia.digest())
+        if self.perfusion is not None:
+            digest.update(b"perfusion" + _digest(self.perfusion))
         if self.setup is not None:
             digest.update(json.dumps(self.setup.as_dict()).encode())
+        for name, target in sorted(self.guided.items()):
+            digest.update(f"target {name} {target.digest}".encode())
         return digest.hexdigest()
 
     @property
@@ -312,15 +354,19 @@ class Twin:
 
     def describe(self) -> str:
         """Return the patient in plain sentences."""
+        site = self.parameters.site
         lines = [
             f"{self.name}: day 0 is {self.calendar.text(0)}; body surface "
             f"{self.body_surface_m2:g} m2; parameters {self.parameters.name!r}.",
             "Tumour: "
-            + ", ".join(f"{name} {self.volume_ml(name):.1f} mL" for name in TUMOUR_STRUCTURES)
+            + ", ".join(
+                f"{site.part(name)} {self.volume_ml(name):.1f} mL" for name in TUMOUR_STRUCTURES
+            )
             + ".",
             "Organs: "
             + ", ".join(
-                f"{name} {self.volume_ml(name):.1f} mL" + (" (stylised)" if organ.stylised else "")
+                f"{site.part(name)} {self.volume_ml(name):.1f} mL"
+                + (" (stylised)" if organ.stylised else "")
                 for name, organ in self.structures.items()
                 if organ.kind == "organ"
             )
@@ -329,6 +375,7 @@ class Twin:
             f"(for the numerical error: {len(self.coarse_mesh.points)} and "
             f"{len(self.coarsest_mesh.points)} nodes).",
         ]
+        lines += marker_sentences(self.parameters)
         if self.model != ModelChoice():
             lines.append(f"Model: {self.model.describe()}.")
         if self.tissue_probabilities is not None:
@@ -338,6 +385,8 @@ class Twin:
             lines.append(f"Diffusion tensor: known in {100 * share:.0f} % of the white matter.")
         if self.evidence is not None:
             lines += self.evidence.describe()
+        if self.hypoxia is not None:
+            lines.append(self.hypoxia.describe())
         if self.delivered.courses:
             lines += ["Given already:", *self.delivered.describe(self.calendar)]
         return "\n".join(lines)

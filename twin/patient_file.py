@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from twin.calendar import Calendar
-from twin.courses import Course, Drug, Radiotherapy, Resection, Temozolomide
-from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
+from twin.history_tables import HistoryTable, cavity_name
 from twin.label_conventions import convention, convention_names
-from twin.parameters import ParameterSet, load_parameter_set
+from twin.parameters import ParameterSet
+from twin.parameters_table import ParametersTable
 from twin.patient import MESH_LABELS
 from twin.patient_tables import (
     LabelNumber,
@@ -22,9 +22,9 @@ from twin.patient_tables import (
     all_different,
 )
 from twin.planned_dose import PlannedDoseTable
-from twin.regimen import Regimen
-from twin.toml_file import Date, FileModel, check, quantity, read_toml
-from twin.units import parse_quantity
+from twin.radiotherapy import UNKNOWN_DOSE
+from twin.site_tables import in_own_words
+from twin.toml_file import FileModel, check, quantity, read_toml
 
 __all__ = [
     "MeshTable",
@@ -74,47 +74,6 @@ class StructuresTable(FileModel):
             if name in ("necrosis", "enhancing", "flair", "brain", "gtv", "core", "cavity"):
                 raise InvalidInput(f'"{name}" is a name of the program\'s own; choose another.')
         return self
-
-
-class ParametersTable(FileModel):
-    """``[parameters]``: a named set and this patient's changes, each with its unit."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    set: str = Field(description="name of a packaged parameter set")
-
-    def resolve(self, *, where: str) -> ParameterSet:
-        """Return the set with the changes."""
-        place = f"{where}: parameters"
-        try:
-            base = with_drug_parameters(load_parameter_set(self.set), self.model_extra or {})
-            units = {name: base[name].unit for name in self.model_extra or {}}
-        except InvalidInput as error:
-            raise InvalidInput(f"{place}: {error}") from None
-        try:
-            for name, unit in units.items():
-                base = base.with_entry(
-                    name, **_changes((self.model_extra or {})[name], unit, f"{place}, {name}")
-                )
-            return base
-        except InvalidInput as error:
-            raise InvalidInput(f"{place}: {error}") from None
-
-
-def _changes(written: Any, unit: str, where: str) -> dict[str, Any]:
-    """Fields of a parameter that a patient file changes: its value alone, or a table of them."""
-    fields = dict(written) if isinstance(written, dict) else {"value": written}
-    if "value" not in fields:
-        raise InvalidInput(f'{where} has no value; write {{ value = "...", source = "..." }}.')
-    known = ("value", "basis", "source", "evidence", "note")
-    for key in fields:
-        if key not in known:
-            raise InvalidInput(f"{where} has an unknown key {key!r}; there are {', '.join(known)}.")
-    value = parse_quantity(fields.pop("value"), unit, where=where, at_least=None)
-    for key, text in fields.items():
-        if not isinstance(text, str):
-            raise InvalidInput(f"{where}, {key} is {text!r}; write it as text.")
-    return {"value": value, **fields}
 
 
 class MeshTable(FileModel):
@@ -201,102 +160,6 @@ class MeshTable(FileModel):
         return self
 
 
-class PastResection(FileModel):
-    """``[[history.resection]]``."""
-
-    date: Date
-    cavity: str = Field(description="NIfTI file, non-zero in the cavity")
-
-
-class PastRadiotherapy(FileModel):
-    """``[[history.radiotherapy]]``; `date` is that of the first fraction."""
-
-    date: Date
-    total_dose: quantity("Gy", example="60 Gy")  # type: ignore[valid-type]
-    fractions: Annotated[int, Field(ge=1, le=100)]
-    target: str = "gtv"
-    margin: quantity("mm", example="15 mm") = 15.0  # type: ignore[valid-type]
-    planning_margin: quantity("mm", example="3 mm") = 3.0  # type: ignore[valid-type]
-    weekdays_only: bool = True
-    dose: str | None = Field(default=None, description="one of [doses]; else geometric")
-
-
-class PastTemozolomide(FileModel):
-    """``[[history.temozolomide]]``: during the radiotherapy, and cycles after it."""
-
-    daily: quantity("mg/m2", example="75 mg/m2") = 75.0  # type: ignore[valid-type]
-    cycles: Annotated[int, Field(ge=0, le=24)] = 0
-    first_cycle: quantity("mg/m2", example="150 mg/m2") = 150.0  # type: ignore[valid-type]
-    later_cycles: quantity("mg/m2", example="200 mg/m2") = 200.0  # type: ignore[valid-type]
-
-
-class PastDrug(FileModel):
-    """``[[history.drug]]``: a drug by its schedule."""
-
-    name: str = Field(description="a drug of data/drugs")
-    schedule: str = Field(description='as the clinic writes it: "110 mg/m2 day 1 of 42, 2 cycles"')
-    start: Date | None = Field(default=None, description="date of day 1 of the first cycle")
-
-
-class HistoryTable(FileModel):
-    """``[history]``: treatment given before day 0."""
-
-    resection: tuple[PastResection, ...] = ()
-    radiotherapy: tuple[PastRadiotherapy, ...] = ()
-    temozolomide: tuple[PastTemozolomide, ...] = ()
-    drug: tuple[PastDrug, ...] = ()
-
-    def regimen(self, calendar: Calendar) -> Regimen:
-        """Return what was delivered; all of it must lie before day 0."""
-        courses: list[Course] = [
-            Resection(day=float(calendar.day(past.date)), structure=cavity_name(number))
-            for number, past in enumerate(self.resection)
-        ]
-        courses += [
-            Radiotherapy(
-                total_dose_gy=past.total_dose,
-                fractions=past.fractions,
-                start_day=float(calendar.day(past.date)),
-                target=past.target,
-                ctv_margin_mm=past.margin,
-                ptv_margin_mm=past.planning_margin,
-                weekdays_only=past.weekdays_only,
-                dose=past.dose,
-            )
-            for past in self.radiotherapy
-        ]
-        courses += [
-            Temozolomide(
-                concurrent_mg_m2=past.daily,
-                cycles=past.cycles,
-                first_cycle_mg_m2=past.first_cycle,
-                later_cycles_mg_m2=past.later_cycles,
-            )
-            for past in self.temozolomide
-        ]
-        courses += [
-            Drug(
-                name=past.name,
-                schedule=past.schedule,
-                start_day=None if past.start is None else float(calendar.day(past.start)),
-            )
-            for past in self.drug
-        ]
-        regimen = Regimen(*courses)
-        for event in regimen.schedule(calendar).events:
-            if not event.day < 0:
-                raise InvalidInput(
-                    f"history: treatment on {calendar.text(event.day)} is not before the "
-                    f"reference date {calendar.text(0)}; put later treatment into the study."
-                )
-        return regimen
-
-
-def cavity_name(number: int) -> str:
-    """Name of the structure that is the cavity of past resection `number` (from 0)."""
-    return "cavity" if number == 0 else f"cavity_{number + 1}"
-
-
 class PatientFile(FileModel):
     """A whole ``patient.toml``."""
 
@@ -305,12 +168,20 @@ class PatientFile(FileModel):
     visit: tuple[VisitTable, ...] = Field(min_length=1, max_length=100)
     structures: StructuresTable | None = None
     parameters: ParametersTable
+    markers: dict[str, str | int] = Field(
+        default={}, description='from the laboratory: mgmt = "methylated", idh, grade'
+    )
     model: ModelTable = ModelTable()
     mesh: MeshTable = MeshTable()
     history: HistoryTable = HistoryTable()
     doses: dict[str, PlannedDoseTable] = Field(
         default={}, description="doses of treatment plans, by a name for the study"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_words_of_the_site(cls, content: Any) -> Any:
+        return in_own_words(content)
 
     @model_validator(mode="after")
     def _one_reference(self) -> PatientFile:
@@ -325,6 +196,14 @@ class PatientFile(FileModel):
         return self
 
     @model_validator(mode="after")
+    def _dose_names(self) -> PatientFile:
+        if UNKNOWN_DOSE in self.doses:
+            raise InvalidInput(
+                f'doses: "{UNKNOWN_DOSE}" stands for a dose that is not known; choose another name.'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tensor_where_needed(self) -> PatientFile:
         if self.model.migration == "tensor" and self.reference.tensor is None:
             raise InvalidInput(
@@ -332,6 +211,10 @@ class PatientFile(FileModel):
                 'tensor = { file = ..., order = ..., frame = ... } to it, or write "tissue".'
             )
         return self
+
+    def resolved_parameters(self, *, where: str) -> ParameterSet:
+        """The parameter set with this patient's own values, and as their markers make the rest."""
+        return self.parameters.resolve(where=where, markers=self.markers)
 
     @property
     def reference(self) -> VisitTable:
@@ -370,6 +253,12 @@ def json_schema() -> dict[str, Any]:
     known = [name for name in convention_names() if convention(name).tumour]
     file = {"type": "string", "pattern": r"\.(toml|json)$"}
     labels["anyOf"] = [{"enum": known}, file, table]
+    # a site other than the brain has names of its own, and `image` for what the brain calls t1
+    for name in ("TissueLabels", "TumourLabels"):
+        schema["$defs"][name]["additionalProperties"] = {"type": "integer"}
+        schema["$defs"][name].pop("required", None)
+    properties = schema["$defs"]["VisitTable"]["properties"]
+    properties["image"] = {"type": "string", "description": "as t1, at sites other than the brain"}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "patient.toml"
     return schema

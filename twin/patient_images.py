@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.drug_delivery import relative_perfusion
 from twin.errors import GeometryMismatch, InvalidInput
+from twin.hypoxia import HypoxiaImage, HypoxiaTable, hypoxia_image
 from twin.image_files import IMAGE_ENDINGS, read_image, read_labels
 from twin.images import Image, box_about, on_voxels_of, same_grid
 from twin.label_conventions import convention, tissues_from
@@ -19,6 +21,7 @@ from twin.patient import TISSUES, Grid
 from twin.patient_file import PatientFile, VisitTable, cavity_name
 from twin.patient_tables import tumour_labels
 from twin.resampling import to_isotropic
+from twin.site import Site
 from twin.start_evidence import StartEvidence
 from twin.start_images import agreed_tumour, start_evidence
 from twin.tissue_images import partial_volumes, tensor_on_grid
@@ -29,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 _CROP_MARGIN = 4  # voxels kept around the head
 #: Images that are resampled linearly; the others are labels.
-_SMOOTH = ("t1", "part_", "density_")
+_SMOOTH = ("t1", "part_", "density_", "hypoxia_", "perfusion")
 _OUTSIDE_ALLOWED = 0.05  # part of the tumour that may lie outside the head
 
 
@@ -46,6 +49,8 @@ class PatientVoxels:
     probabilities: Mapping[str, NDArray[np.float32]] | None
     tensor: NDArray[np.float32] | None
     evidence: StartEvidence | None
+    hypoxia: HypoxiaImage | None = None
+    perfusion: NDArray[np.float32] | None = None
 
 
 def read_voxels(
@@ -58,7 +63,7 @@ def read_voxels(
     InvalidInput, GeometryMismatch
         One sentence about the first image that is wrong.
     """
-    visit = content.reference
+    visit, site = content.reference, parameters.site
     images = _on_the_tissues_voxels(content, folder, where)
     if isinstance(visit.tissue_labels, str):
         by = convention(_own_file(visit.tissue_labels, folder))
@@ -70,19 +75,19 @@ def read_voxels(
         key: to_isotropic(image, labels=not key.startswith(_SMOOTH))
         for key, image in images.items()
     }
-    box = _head_box(straight["tissues"].data > 0)
+    box = _head_box(straight["tissues"].data > 0, site)
     affine = np.array(straight["tissues"].affine)
     affine[:3, 3] += affine[:3, :3] @ [side.start for side in box]
     cut: dict[str, NDArray[Any]] = {key: image.data[box] for key, image in straight.items()}
-    tissue_map = _tissue_map(cut["tissues"], visit)
+    tissue_map = _tissue_map(cut["tissues"], visit, site)
     numbers = _tumour_numbers(visit, folder, where)
     readings = []
     for number, file in enumerate(visit.segmentations):
         key = f"segmentation_{number}"
-        _check_marks(straight[key].data, file)
-        parts = _tumour_masks(cut[key], numbers, file)
-        _check_tumour_place(parts, tissue_map, visit, file)
-        _check_whole(parts, straight[key].data, visit, file)
+        _check_marks(straight[key].data, file, site)
+        parts = _tumour_masks(cut[key], numbers, file, site)
+        _check_tumour_place(parts, tissue_map, visit, file, site)
+        _check_whole(parts, straight[key].data, visit, file, site)
         readings.append(parts)
     spacing_mm = float(straight["tissues"].spacing_mm.mean())
     tumour, agreed = agreed_tumour(readings, visit, spacing_mm, where=where)
@@ -93,7 +98,7 @@ def read_voxels(
     cavities = {key: cut[key] > 0 for key in cut if key.startswith("cavity")}
     for name, mask in {**organs, **cavities}.items():
         if not mask.any():
-            raise InvalidInput(f"{where}: {name} has no voxel in the head; check its file.")
+            raise InvalidInput(f"{where}: {name} has no voxel in the {site.body}; check its file.")
     grid = Grid(tissue_map.shape, affine)  # type: ignore[arg-type]
     return PatientVoxels(
         grid=grid,
@@ -109,7 +114,34 @@ def read_voxels(
         evidence=start_evidence(
             agreed, cut, visit, parameters, tissue_map, tumour, spacing_mm, where=where
         ),
+        hypoxia=None
+        if visit.hypoxia is None
+        else hypoxia_image(
+            visit.hypoxia,
+            cut[_hypoxia_key(visit.hypoxia)],
+            tissue_map > TISSUES["fluid"],
+            np.any(list(tumour.values()), axis=0),
+            where=where,
+        ),
+        perfusion=_perfusion(cut, visit, tumour, where),
     )
+
+
+def _hypoxia_key(table: HypoxiaTable) -> str:
+    return f"hypoxia_{table.given[0]}"
+
+
+def _perfusion(
+    cut: Mapping[str, NDArray[Any]], visit: VisitTable, tumour: Mapping[str, Mask], where: str
+) -> NDArray[np.float32] | None:
+    table = visit.perfusion
+    if table is None:
+        return None
+    caps = {"normal": table.normal, "lowest": table.lowest, "highest": table.highest}
+    try:
+        return relative_perfusion(cut["perfusion"], tumour, **caps)  # type: ignore[arg-type]
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
 
 
 def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> dict[str, Image]:
@@ -135,6 +167,19 @@ def _on_the_tissues_voxels(content: PatientFile, folder: Path, where: str) -> di
         for name, image in visit.density:
             if image is not None:
                 files[f"density_{name}"] = (image.file, f"{name.upper()} image")
+    if visit.hypoxia is not None:
+        if content.model.oxygen:
+            raise InvalidInput(
+                f"{where}: the model has hypoxic cells (oxygen = true in [model]) and the visit a "
+                "hypoxia image, which would count the lack of oxygen twice; leave one of them out."
+            )
+        try:
+            tracer, table = visit.hypoxia.given
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}: {error}") from None
+        files[_hypoxia_key(visit.hypoxia)] = (table.file, f"{tracer.upper()} image")
+    if visit.perfusion is not None:
+        files["perfusion"] = (visit.perfusion.file, "perfusion image")
     if visit.tissue_probabilities is not None:
         for name, file in visit.tissue_probabilities:
             files[f"part_{name}"] = (file, f"probability of {name}")
@@ -195,67 +240,76 @@ def _tumour_numbers(visit: VisitTable, folder: Path, where: str) -> dict[str, in
         raise InvalidInput(f"{where}: labels: {error}") from None
 
 
-def _check_marks(data: NDArray[Any], file: str) -> None:
+def _check_marks(data: NDArray[Any], file: str, site: Site) -> None:
     """Refuse a segmentation with one label everywhere."""
     what = f"segmentation {file}"
     present = np.flatnonzero(np.bincount(data.ravel()))
     if len(present) == 1:
         kind = "background only" if present[0] == 0 else f"the label {present[0]} everywhere"
-        raise InvalidInput(f"The {what} holds {kind}; it must mark the tumour's parts in a head.")
+        raise InvalidInput(
+            f"The {what} holds {kind}; it must mark the tumour's parts in a {site.body}."
+        )
 
 
-def _tumour_masks(data: NDArray[Any], numbers: Mapping[str, int], file: str) -> dict[str, Mask]:
+def _tumour_masks(
+    data: NDArray[Any], numbers: Mapping[str, int], file: str, site: Site
+) -> dict[str, Mask]:
     what = f"segmentation {file}"
-    masks = _labelled(data, numbers, what)
+    named = _labelled(data, {site.part(name): n for name, n in numbers.items()}, what)
+    masks = {name: named[site.part(name)] for name in numbers}
     for name in ("enhancing", "flair"):
         if not masks[name].any():
             raise InvalidInput(
-                f"The {what} has no voxel of {name} (label {numbers[name]}); "
+                f"The {what} has no voxel of {site.part(name)} (label {numbers[name]}); "
                 "check the labels in the patient file."
             )
     masks.setdefault("necrosis", np.zeros(data.shape, bool))
     return masks
 
 
-def _tissue_map(data: NDArray[Any], visit: VisitTable) -> NDArray[np.int8]:
+def _tissue_map(data: NDArray[Any], visit: VisitTable, site: Site) -> NDArray[np.int8]:
     what = f"tissue map {visit.tissues}"
-    known = TISSUES if isinstance(visit.tissue_labels, str) else dict(visit.tissue_labels)
-    masks = _labelled(data, known, what)
+    written = {} if isinstance(visit.tissue_labels, str) else dict(visit.tissue_labels)
+    known = {name: n for name, n in written.items() if n is not None} or TISSUES
+    masks = _labelled(data, {site.tissue(name): n for name, n in known.items()}, what)
     tissues = np.zeros(data.shape, np.int8)
-    for name, mask in masks.items():
-        if not mask.any():
-            raise InvalidInput(f"The {what} has no voxel of {name}; it needs all three tissues.")
-        tissues[mask] = TISSUES[name]
+    for name, own in zip(known, masks, strict=True):
+        if not masks[own].any():
+            count = "all three" if len(known) == 3 else "all its"
+            raise InvalidInput(f"The {what} has no voxel of {own}; it needs {count} tissues.")
+        tissues[masks[own]] = TISSUES[name]
     return tissues
 
 
 def _check_tumour_place(
-    tumour: Mapping[str, Mask], tissues: NDArray[np.int8], visit: VisitTable, file: str
+    tumour: Mapping[str, Mask], tissues: NDArray[np.int8], visit: VisitTable, file: str, site: Site
 ) -> None:
     whole = np.any(list(tumour.values()), axis=0)
     beyond = float((tissues[whole] == 0).mean())
     if not beyond <= _OUTSIDE_ALLOWED:
         raise InvalidInput(
-            f"{100 * beyond:.0f} % of the tumour in {file} lies outside the head of "
+            f"{100 * beyond:.0f} % of the tumour in {file} lies outside the {site.body} of "
             f"{visit.tissues}; at most {100 * _OUTSIDE_ALLOWED:.0f} % may: check that both are of "
             "the same patient and visit."
         )
 
 
 def _check_whole(
-    tumour: Mapping[str, Mask], data: NDArray[Any], visit: VisitTable, file: str
+    tumour: Mapping[str, Mask], data: NDArray[Any], visit: VisitTable, file: str, site: Site
 ) -> None:
     """Refuse a segmentation that reaches beyond the cropped head."""
     kept = sum(int(mask.sum()) for mask in tumour.values())
     if kept != np.count_nonzero(data):
         raise InvalidInput(
-            f"The tumour in {file} reaches far out of the head of {visit.tissues}; "
+            f"The tumour in {file} reaches far out of the {site.body} of {visit.tissues}; "
             "check that both are of the same patient and visit."
         )
 
 
-def _head_box(head: Mask) -> tuple[slice, ...]:
+def _head_box(head: Mask, site: Site) -> tuple[slice, ...]:
     """Return the box of the head with a small margin."""
     if not head.any():
-        raise InvalidInput("The tissue map is background only; it must mark the head's tissues.")
+        raise InvalidInput(
+            f"The tissue map is background only; it must mark the {site.body}'s tissues."
+        )
     return box_about(head, _CROP_MARGIN)

@@ -16,6 +16,7 @@ from pydantic import (
 
 from twin.diffusion_tensor import component_order
 from twin.errors import InvalidInput
+from twin.hypoxia import HypoxiaTable
 from twin.label_conventions import Convention, convention
 from twin.model_choice import Growth, Migration, ModelChoice
 from twin.toml_file import Date, FileModel
@@ -97,10 +98,13 @@ def tumour_labels(by: Convention) -> TumourLabels:
 
 
 class TissueLabels(FileModel):
-    """Numbers of the tissues in the tissue map; 0 is outside the head."""
+    """Numbers of the tissues in the tissue map; 0 is outside the head.
 
-    fluid: LabelNumber = 1
-    grey_matter: LabelNumber = 2
+    A site other than the brain has its own names, and may have fewer.
+    """
+
+    fluid: LabelNumber | None = 1
+    grey_matter: LabelNumber | None = 2
     white_matter: LabelNumber = 3
 
     @model_validator(mode="after")
@@ -180,6 +184,21 @@ class DensityTable(FileModel):
     fet: FetTable | None = None
 
 
+class PerfusionTable(FileModel):
+    """Blood volume, flow or permeability, by which drugs are delivered to places."""
+
+    file: str = Field(description="image file on the visit's grid, in any unit")
+    normal: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="value at which a drug acts as its file says; the tumour's mean if absent",
+    )
+    lowest: float = Field(
+        default=0.25, ge=0.0, le=1.0, description="of the reference, what is below counts as this"
+    )
+    highest: float = Field(default=4.0, ge=1.0, le=100.0, description="the same above")
+
+
 class VisitTable(FileModel):
     """``[[visit]]``: the images of one day."""
 
@@ -213,6 +232,12 @@ class VisitTable(FileModel):
     )
     density: DensityTable | None = Field(
         default=None, description="images of cell density, for the state on day 0"
+    )
+    hypoxia: HypoxiaTable | None = Field(
+        default=None, description="PET image of hypoxia, for the effect of radiation"
+    )
+    perfusion: PerfusionTable | None = Field(
+        default=None, description='perfusion image, for drugs with delivery = "perfusion"'
     )
 
     @field_validator("segmentation")

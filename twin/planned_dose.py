@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from twin.dose_files import read_dose_grid
 from twin.dose_resampling import ResampledDose, resample_dose
@@ -26,6 +27,21 @@ __all__ = ["VARIABLE_RBE", "PlannedDose", "PlannedDoseTable", "read_planned_dose
 VARIABLE_RBE = ("mcnamara", "wedenberg")
 #: A voxel counts as covered by the dose grid from this share on.
 _COVERED = 0.99
+
+
+_CARBON_MODELS = re.compile(r"(?i)lem|mmkm|mkm|mcf|nanox|carbon|local.effect|microdosimetric")
+_WHY_NO_CARBON_MODEL = (
+    "carbon ions take a constant effectiveness here, since one that varies needs the spectrum of "
+    "particles at every place and the tables of the system that planned them, which no dose file "
+    'holds: write a number such as rbe = 3.0, or give that system\'s dose with kind = "biological"'
+)
+
+
+def _no_carbon_model(value: object) -> object:
+    """Refuse names of carbon's models with the reason; all else goes on to the usual checks."""
+    if isinstance(value, str) and _CARBON_MODELS.match(value):
+        raise InvalidInput(f'rbe = "{value}" is a model of carbon ions; {_WHY_NO_CARBON_MODEL}.')
+    return value
 
 
 class PlannedDoseTable(FileModel):
@@ -44,10 +60,18 @@ class PlannedDoseTable(FileModel):
         default=None, description="number of fractions that the plan was made for"
     )
     kind: Literal["physical", "biological"] = Field(
-        default="physical", description="biological: an effectiveness is in it already"
+        default="physical",
+        description="biological: an effectiveness is in it already, as in carbon plans' [Gy (RBE)]",
     )
-    rbe: float | Literal["mcnamara", "wedenberg"] = Field(
-        default=1.0, description="effectiveness of a physical dose; protons 1.1, or a model by LET"
+    rbe: Annotated[float | Literal["mcnamara", "wedenberg"], BeforeValidator(_no_carbon_model)] = (
+        Field(
+            default=1.0,
+            description="effectiveness of a physical dose: protons 1.1, or a model by LET; carbon "
+            "ions a constant such as 3",
+        )
+    )
+    particle: Literal["photons", "protons", "carbon"] | None = Field(
+        default=None, description="that the plan is of; what does not fit to it is refused"
     )
     let: str | None = Field(
         default=None, description="dose-averaged LET in keV/um, for a model by LET"
@@ -74,12 +98,28 @@ class PlannedDoseTable(FileModel):
             )
         if isinstance(self.rbe, float) and not 0.5 <= self.rbe <= 6.0:
             raise InvalidInput(f"rbe is {self.rbe:g}; it must lie between 0.5 and 6.")
+        self._check_particle()
         if (self.rbe in VARIABLE_RBE) != (self.let is not None):
             raise InvalidInput(
                 f"{' and '.join(VARIABLE_RBE)} need let, the file of the linear energy transfer, "
                 "and nothing else takes it."
             )
         return self
+
+    def _check_particle(self) -> None:
+        if self.particle == "photons" and self.rbe != 1.0:
+            raise InvalidInput(
+                f"photons have an effectiveness of 1, not {self.rbe}; leave rbe out."
+            )
+        if self.particle != "carbon":
+            return
+        if self.rbe in VARIABLE_RBE:
+            raise InvalidInput(f'rbe = "{self.rbe}" is a model of protons; {_WHY_NO_CARBON_MODEL}.')
+        if self.kind == "physical" and self.rbe == 1.0:
+            raise InvalidInput(
+                "a physical dose of carbon ions needs rbe, a constant effectiveness such as 3; or "
+                'give the biological dose with kind = "biological".'
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +135,8 @@ class PlannedDose:
     kind : {"physical", "biological"}
         Of the prescription.
     rbe : float or {"mcnamara", "wedenberg"}
-        Constant effectiveness, or a model by `let_kev_um`, which is not in `relative`.
+        Constant effectiveness, of carbon ions too, or a model of protons by `let_kev_um`, which
+        is not in `relative`.
     let_kev_um : ndarray of float32 or None, [keV/um], shape of the twin's grid
     fractions : int or None
         That the plan was made for.

@@ -78,7 +78,7 @@ class State:
     species: Mapping[str, NDArray[np.float64]]
     removed: tuple[str, ...] = field(default=())
     step_day: float | None = None
-    memory: Mapping[str, NDArray[np.float64]] | None = None
+    memory: Mapping[str, NDArray[Any]] | None = None
 
 
 class Solver(Protocol):

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from twin.calendar import Calendar
 from twin.errors import InvalidInput
 from twin.events import Event, Fraction
+from twin.replan import Replan
 
 if TYPE_CHECKING:
     from twin.courses import Course
 
-__all__ = ["COMPENSATIONS", "Compensation", "Radiotherapy", "check_range"]
+__all__ = ["COMPENSATIONS", "UNKNOWN_DOSE", "Compensation", "Radiotherapy", "check_range"]
+
+#: Name of the dose of an earlier course of which no dose is known.
+UNKNOWN_DOSE = "unknown"
+#: Fields with this metadata are written only where they are not at their default, so that what
+#: was written before there were such fields stays the same.
+LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 
 #: What becomes of missed fractions: given on treatment days after the last one, as a second
 #: fraction on the next days, or not at all.
 Compensation = Literal["append", "second fraction", "none"]
 COMPENSATIONS: tuple[Compensation, ...] = ("append", "second fraction", "none")
+#: What is to be done with a course that overlaps an earlier one.
+Overlap = Literal["refuse", "both"]
 MAX_PRESCRIPTION_GY = 200.0
 MAX_FRACTION_GY = 40.0
+MAX_BEAMS = 72
 
 
 def check_range(what: str, value: float, low: float, high: float, unit: str) -> None:
@@ -29,6 +40,15 @@ def check_range(what: str, value: float, low: float, high: float, unit: str) -> 
         raise InvalidInput(
             f"{what} is {value:g} {unit}, but must lie between {low:g} and {high:g} {unit}."
         )
+
+
+def _target(name: str) -> str:
+    """How a target is written: the customary short names in capitals.
+
+    >>> _target("gtv"), _target("left_lobe")
+    ('GTV', 'left lobe')
+    """
+    return name.upper() if len(name) <= 4 else name.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +77,8 @@ class Radiotherapy:
         1 to 3 on every treatment day.
     interval_h : float, [h]
         Between the fractions of one day.
+    every_days : int
+        From a treatment day to the next one, at the least; 2 is every second day.
     dose : str or None
         Name of a planned dose of the patient, whose prescription is scaled to `total_dose_gy`;
         None for the geometric dose about the target.
@@ -65,6 +87,18 @@ class Radiotherapy:
     compensation : {"append", "second fraction", "none"}
         How missed fractions are made up for: at the end; as a second fraction, `interval_h`
         later, on the next treatment days; or not at all.
+    overlap : {"refuse", "both"}
+        What holds where the course overlaps an earlier one in time: it is refused, or both are
+        given, each on its own days.
+    beams : tuple of float, [deg]
+        Gantry angles of the beams that give the geometric dose (`twin.beams`); without them it
+        follows from distances alone.
+    replans : tuple of Replan
+        When the target is redrawn on the predicted tumour, with the same margins and dose per
+        fraction; of the geometric dose only.
+    density_guided_day : float or None, [day]
+        The clinical target has the volume of the one by the clinical margin, but lies where the
+        tumour is predicted to be densest on this day; None for the margin's itself.
     """
 
     total_dose_gy: float
@@ -81,6 +115,11 @@ class Radiotherapy:
     missed: tuple[int, ...] = ()
     compensation: Compensation = "append"
     dose: str | None = None
+    overlap: Overlap = field(default="refuse", metadata=LATER)
+    replans: tuple[Replan, ...] = field(default=(), metadata=LATER)
+    beams: tuple[float, ...] = field(default=(), metadata=LATER)
+    every_days: int = field(default=1, metadata=LATER)
+    density_guided_day: float | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
@@ -107,12 +146,63 @@ class Radiotherapy:
             raise InvalidInput(
                 f"The dose {self.dose!r} of a plan has its boost in it; leave the boost out."
             )
+        if self.overlap not in ("refuse", "both"):
+            raise InvalidInput(
+                f"The rule for an overlap is {self.overlap!r}; it may be 'refuse' or 'both'."
+            )
+        if self.density_guided_day is not None:
+            check_range("The day of the density", self.density_guided_day, 0.0, 36500.0, "day")
+            if self.dose is not None:
+                raise InvalidInput(
+                    f"The dose {self.dose!r} of a plan has its target in it; leave the "
+                    "density-guided target out."
+                )
         self._check_timing()
+        self._check_replans()
+        self._check_beams()
+
+    def _check_beams(self) -> None:
+        object.__setattr__(self, "beams", tuple(float(angle) for angle in self.beams))
+        for angle in self.beams:
+            check_range("The angle of a beam", angle, 0.0, 360.0, "deg")
+        if len({angle % 360.0 for angle in self.beams}) < len(self.beams):
+            raise InvalidInput("Two beams come from one angle; give each angle once.")
+        if len(self.beams) > MAX_BEAMS:
+            raise InvalidInput(f"There are {len(self.beams)} beams; {MAX_BEAMS} at most are drawn.")
+        if self.beams and self.dose is not None:
+            raise InvalidInput(
+                f"The dose {self.dose!r} of a plan has its beams in it; leave beams out."
+            )
+
+    def _check_replans(self) -> None:
+        plans = [Replan(**one) if isinstance(one, Mapping) else one for one in self.replans]
+        object.__setattr__(self, "replans", tuple(plans))
+        numbers = [one.after_fraction for one in plans]
+        if numbers != sorted(set(numbers)):
+            raise InvalidInput(
+                f"The target is redrawn after fractions {', '.join(map(str, numbers))}; give them "
+                "in rising order, each once."
+            )
+        if plans and not numbers[-1] < self.fractions_given:
+            raise InvalidInput(
+                f"The target is redrawn after fraction {numbers[-1]}, but of "
+                f"{self.fractions_given} that are given one at least has to follow."
+            )
+        if plans and (self.dose is not None or self.boost_target is not None):
+            raise InvalidInput(
+                "Only the geometric dose without a boost can be redrawn on the predicted tumour; "
+                f"leave out {'the boost' if self.dose is None else 'the planned dose'} or replan."
+            )
 
     def _check_timing(self) -> None:
         if self.fractions_per_day not in (1, 2, 3):
             raise InvalidInput(
                 f"There are {self.fractions_per_day!r} fractions a day; give 1, 2 or 3."
+            )
+        if not (isinstance(self.every_days, int) and 1 <= self.every_days <= 14):
+            raise InvalidInput(
+                f"Radiotherapy is given every {self.every_days!r} days; give a whole number from 1 "
+                "to 14."
             )
         check_range("The interval between fractions of a day", self.interval_h, 1.0, 12.0, "h")
         if (self.fractions_per_day - 1) * self.interval_h >= 24.0:
@@ -146,6 +236,20 @@ class Radiotherapy:
         return self.total_dose_gy / self.fractions
 
     @property
+    def guided_key(self) -> str:
+        """Name of the density-guided target.
+
+        >>> Radiotherapy(
+        ...     total_dose_gy=60, fractions=30, start_day=9, density_guided_day=7
+        ... ).guided_key
+        'gtv + 15 mm by the density of day 7'
+        """
+        return (
+            f"{self.target} + {self.ctv_margin_mm:g} mm by the density of day "
+            f"{self.density_guided_day:g}"
+        )
+
+    @property
     def fractions_given(self) -> int:
         """Fractions that are given: all but missed ones that nothing makes up for."""
         return self.fractions - (len(self.missed) if self.compensation == "none" else 0)
@@ -159,7 +263,7 @@ class Radiotherapy:
         """The course without its times: courses that are equal so have one dose map."""
         return replace(
             self, start_day=0.0, weekdays_only=True, fractions_per_day=1, interval_h=6.0,
-            missed=(), compensation="append",
+            missed=(), compensation="append", overlap="refuse", replans=(), every_days=1,
         )  # fmt: skip
 
     def fraction_days(self, calendar: Calendar) -> list[float]:
@@ -182,6 +286,7 @@ class Radiotherapy:
             day = self.start_day + offset
             if not self.weekdays_only or calendar.is_weekday(day):
                 planned += [day + k * step for k in range(self.fractions_per_day)]
+                offset += self.every_days - 1
             offset += 1
         regular = planned[: self.fractions]
         missed = [regular[number - 1] for number in self.missed]
@@ -216,6 +321,9 @@ class Radiotherapy:
         """The course in one plain sentence."""
         days = self.fraction_days(calendar)
         when = "weekdays" if self.weekdays_only else "every day"
+        if self.every_days > 1:
+            kind = "weekday" if self.weekdays_only else "day"
+            when = f"every {self.every_days} days or the next {kind}"
         if self.fractions_per_day > 1:
             when = f"{self.fractions_per_day} a day {self.interval_h:g} h apart, {when}"
         text = (
@@ -223,21 +331,39 @@ class Radiotherapy:
             f"{self.dose_per_fraction_gy:.3g} Gy, {when} from {calendar.text(days[0])} (day "
             f"{days[0]:g}) to {calendar.text(days[-1])} (day {days[-1]:g}), "
         )
-        if self.dose is not None:
+        if self.dose == UNKNOWN_DOSE:
+            text += "by a dose that is not known, so that organ doses leave it out"
+        elif self.dose is not None:
             text += f"by the planned dose {self.dose!r}"
         else:
+            day, of_volume, where = self.density_guided_day, "", ""
+            if day is not None:
+                of_volume = "the volume of "
+                where = f", where the density predicted for day {day:g} is highest,"
             text += (
-                f"to {self.target.upper()} + {self.ctv_margin_mm:g} mm (CTV) + "
+                f"to {of_volume}{_target(self.target)} + {self.ctv_margin_mm:g} mm (CTV){where} + "
                 f"{self.ptv_margin_mm:g} mm (PTV)"
             )
+        if self.beams:
+            text += f", by {self._about_beams()}"
         if self.boost_target is not None:
             text += (
                 f", with a simultaneous boost of the {self.boost_target} tumour to "
                 f"{self.boost_total_dose_gy:g} Gy"
             )
+        for plan in self.replans:
+            text += f"; {plan.describe()}"
         if self.missed:
             text += "; " + self._about_missed()
         return text + "."
+
+    def _about_beams(self) -> str:
+        if len(self.beams) > 9:
+            return f"{len(self.beams)} beams around the head"
+        angles = [f"{angle:.4g}" for angle in self.beams]
+        if len(angles) == 1:
+            return f"a beam from {angles[0]} degrees"
+        return f"beams from {', '.join(angles[:-1])} and {angles[-1]} degrees"
 
     def _about_missed(self) -> str:
         numbers = ", ".join(map(str, self.missed))

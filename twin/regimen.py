@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from twin.calendar import Calendar
@@ -92,6 +93,33 @@ class Regimen:
             ]
         )
 
+    def check_overlap(self, calendar: Calendar) -> None:
+        """Refuse a prescription of which courses overlap without a rule.
+
+        Raises
+        ------
+        InvalidInput
+            A course of radiotherapy begins before another ends, and is not of overlap "both".
+        """
+        begin: dict[int, float] = {}
+        end: dict[int, float] = {}
+        for fraction in self.schedule(calendar).fractions:
+            begin.setdefault(fraction.course, fraction.day)
+            end[fraction.course] = fraction.day
+        ordered = sorted(begin, key=lambda number: (begin[number], number))
+        for place, later in enumerate(ordered):
+            course = self.courses[later]
+            if isinstance(course, Radiotherapy) and course.overlap == "both":
+                continue
+            last = max((end[earlier] for earlier in ordered[:place]), default=-math.inf)
+            if begin[later] <= last:
+                raise InvalidInput(
+                    f"A course of radiotherapy begins on {calendar.text(begin[later])} (day "
+                    f"{begin[later]:g}), while another lasts until {calendar.text(last)} (day "
+                    f'{last:g}); start it later, or write overlap = "both" in it to give both, '
+                    "each on its own days."
+                )
+
     def describe(self, calendar: Calendar) -> list[str]:
         """The regimen in plain sentences, one a course."""
         if not self.courses:
@@ -167,7 +195,7 @@ class Regimen:
 
     def as_dict(self) -> list[dict[str, Any]]:
         """A list that JSON can hold, one entry a course."""
-        return [{"kind": _kind(course), **asdict(course)} for course in self.courses]
+        return [{"kind": _kind(course), **_written(course)} for course in self.courses]
 
     @classmethod
     def from_dict(cls, entries: list[Mapping[str, Any]]) -> Regimen:
@@ -182,6 +210,15 @@ class Regimen:
                 )
             courses.append(_KINDS[kind](**values))
         return cls(*courses)
+
+
+def _written(course: Course) -> dict[str, Any]:
+    """All fields of a course but later ones that say nothing (`twin.radiotherapy.LATER`)."""
+    found = asdict(course)
+    for one in fields(course):
+        if one.metadata.get("later") and getattr(course, one.name) == one.default:
+            del found[one.name]
+    return found
 
 
 def _by_name(courses: tuple[Course, ...]) -> dict[str, list[Course]]:

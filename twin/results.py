@@ -135,6 +135,16 @@ SCHEMA: Mapping[str, Entry] = {
         field=True,
     ),
     "dose": Entry(("scenario", "node"), "Gy", "total physical dose (geometric)", field=True),
+    # tumour control, where the model does not grow
+    "tumour_control": Entry(
+        ("scenario", "case"), "1", "probability of tumour control of one patient (Poisson)"
+    ),
+    "tumour_control_population": Entry(
+        ("scenario", "case"), "1", "the same averaged over patients whose alpha varies"
+    ),
+    "tumour_control_draws": Entry(
+        ("scenario", "case", "draw"), "1", "tumour_control_population under draws of the unknown"
+    ),
     # response
     "nadir_volume_soft": Entry(
         _BY_THRESHOLD,
@@ -164,6 +174,15 @@ SCHEMA: Mapping[str, Entry] = {
         ("scenario", "organ"),
         "1",
         "probability of a complication of the organ; not a number without a plan's dose or a fit",
+    ),
+    "organ_eqd2_mean_by_case": Entry(
+        ("scenario", "case", "organ"), "Gy", "organ_eqd2_mean with the set-up error of each case"
+    ),
+    "organ_eqd2_d003cc_by_case": Entry(
+        ("scenario", "case", "organ"), "Gy", "organ_eqd2_d003cc with the set-up error of each case"
+    ),
+    "organ_ntcp_by_case": Entry(
+        ("scenario", "case", "organ"), "1", "organ_ntcp with the set-up error of each case"
     ),
     "fraction_day": Entry(
         ("scenario", "fraction"), "day", "time of each fraction; not a number where there is none"

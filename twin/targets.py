@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from twin.errors import InvalidInput
+from twin.images import box_about
 
 if TYPE_CHECKING:
     from twin.courses import Radiotherapy
@@ -19,6 +20,7 @@ __all__ = [
     "clinical_target",
     "distance_to",
     "gross_target",
+    "margin_target",
     "planning_target",
     "structure_mask",
 ]
@@ -56,9 +58,20 @@ def distance_to(mask: Mask, spacing_mm: float) -> NDArray[np.float32]:
     lies on the faces between voxels inside and outside.
     """
     outside = ndimage.distance_transform_edt(~mask)
-    inside = ndimage.distance_transform_edt(mask)
+    inside = np.zeros(mask.shape)
+    if mask.any():
+        box = box_about(mask, 1)  # what is nearest to a voxel inside lies no further away
+        inside[box] = ndimage.distance_transform_edt(mask[box])
     signed = np.where(mask, 0.5 - inside, outside - 0.5) * spacing_mm
     return signed.astype(np.float32)
+
+
+def _grown(mask: Mask, margin_mm: float, spacing_mm: float) -> Mask:
+    """The voxels within a margin of a mask that is not empty, [mm]."""
+    found = np.zeros(mask.shape, bool)
+    box = box_about(mask, int(np.ceil(margin_mm / spacing_mm)) + 2)
+    found[box] = distance_to(mask[box], spacing_mm) <= margin_mm
+    return found
 
 
 def gross_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
@@ -91,22 +104,47 @@ def boost_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask | None:
     return structure_mask(twin, "gtv" if name == "enhancing" else name)
 
 
-def clinical_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
-    """Clinical target volume: the gross tumour and what lies within the margin.
+def clinical_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
+    """Clinical target volume of a course: that of its margin, or of the same volume by a density.
+
+    `gross` stands for the course's own target where that has been redrawn.
+
+    Raises
+    ------
+    InvalidInput
+        A target by a density that the twin does not hold.
+    """
+    if radiotherapy.density_guided_day is None or gross is not None:
+        return margin_target(twin, radiotherapy, gross)
+    found = twin.guided.get(radiotherapy.guided_key)
+    if found is None:
+        raise InvalidInput(
+            f"The target {radiotherapy.guided_key} has to be predicted first; run the course in a "
+            "study, or give the twin of solvers.guided_targets.with_guided_targets."
+        )
+    return found.mask
+
+
+def margin_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
+    """The gross tumour and what lies within the clinical margin.
 
     The margin is cropped at the barriers to spread: outside of the brain,
     fluid, and what cannot be reached through brain tissue inside the margin
-    (the other side of the falx, for example).
+    (the other side of the falx, for example). `gross` stands for the course's own target where
+    that has been redrawn.
     """
-    gross = gross_target(twin, radiotherapy)
+    gross = gross_target(twin, radiotherapy) if gross is None else gross
     tissue = (twin.tissues > FLUID) | gross
-    near = distance_to(gross, twin.grid.spacing_mm) <= radiotherapy.ctv_margin_mm
-    pieces, _ = ndimage.label(near & tissue)
-    reached = np.unique(pieces[gross])
-    return np.isin(pieces, reached[reached > 0])
+    near = _grown(gross, radiotherapy.ctv_margin_mm, twin.grid.spacing_mm) & tissue
+    box = box_about(near, 1)
+    pieces, _ = ndimage.label(near[box])
+    reached = np.unique(pieces[gross[box]])
+    found = np.zeros(gross.shape, bool)
+    found[box] = np.isin(pieces, reached[reached > 0])
+    return found
 
 
-def planning_target(twin: Twin, radiotherapy: Radiotherapy) -> Mask:
+def planning_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:
     """Planning target volume: the clinical target and the planning margin around it."""
-    clinical = clinical_target(twin, radiotherapy)
-    return distance_to(clinical, twin.grid.spacing_mm) <= radiotherapy.ptv_margin_mm
+    clinical = clinical_target(twin, radiotherapy, gross)
+    return _grown(clinical, radiotherapy.ptv_margin_mm, twin.grid.spacing_mm)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from twin.errors import InvalidInput
+from twin.repopulation import against_kickoff
 from twin.units import parse_quantity
 
 __all__ = ["Date", "FileModel", "check", "quantity", "read_toml"]
@@ -126,6 +127,9 @@ def _sentence(fault: Any, model: type[BaseModel]) -> str:
         near = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.5)
         hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}."
         inside = f" in {_place(path[:-1])}" if len(path) > 1 else " here"
+        reason = against_kickoff(str(path[-1]))
+        if reason:
+            return f'"{path[-1]}" is not known{inside}.{reason}'
         return f'"{path[-1]}" is not known{inside}{hint}'
     if fault["type"] == "missing":
         inside = f" in {_place(path[:-1])}" if len(path) > 1 else ""

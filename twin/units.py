@@ -16,7 +16,7 @@ from twin.errors import InvalidInput
 __all__ = ["KNOWN_UNITS", "Unit", "parse_quantity", "parse_unit"]
 
 # name: (factor to the base unit, dimension, power of that dimension).
-# Base units: mm, day, Gy, mg, kPa, cell; a litre is a volume, so length to the third.
+# Base units: mm, day, Gy, mg, kPa, cell, degree; a litre is a volume, so length to the third.
 _UNITS: dict[str, tuple[float, str, int]] = {
     "um": (1e-3, "length", 1),
     "mm": (1.0, "length", 1),
@@ -43,14 +43,17 @@ _UNITS: dict[str, tuple[float, str, int]] = {
     "kPa": (1.0, "pressure", 1),
     "mmHg": (0.133322387415, "pressure", 1),
     "cells": (1.0, "cells", 1),
+    "deg": (1.0, "angle", 1),
     "%": (0.01, "", 0),
     "1": (1.0, "", 0),
 }
+_DIMENSIONS = tuple(dict.fromkeys(name for _, name, _ in _UNITS.values() if name))
 _SPELLINGS = {
     "µm": "um", "l": "L", "ml": "mL", "dl": "dL", "µg": "ug", "cell": "cells",
     "sec": "s", "second": "s", "seconds": "s", "minute": "min", "minutes": "min",
     "hour": "h", "hours": "h", "hr": "h", "d": "day", "days": "day", "weeks": "week",
     "months": "month", "years": "year", "y": "year", "yr": "year", "gy": "Gy",
+    "degree": "deg", "degrees": "deg",
 }  # fmt: skip
 KNOWN_UNITS = tuple(_UNITS)
 
@@ -82,7 +85,7 @@ def parse_unit(text: str) -> Unit:
     """
     cleaned = text.translate(_SUPERSCRIPTS)
     parts = cleaned.split("/")
-    factor, powers = 1.0, dict.fromkeys(("length", "time", "dose", "mass", "pressure", "cells"), 0)
+    factor, powers = 1.0, dict.fromkeys(_DIMENSIONS, 0)
     for place, part in enumerate(parts):
         sign = 1 if place == 0 else -1
         words = part.strip().removeprefix("(").removesuffix(")").split()

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.comparison import threshold_label
+from solvers.guided_targets import with_guided_targets
 from twin.dicom.export_content import ExportedStructure
 from twin.errors import InvalidInput
 from twin.images import Image
 from twin.mesh import Mesh
-from twin.meshing.voxel_cells import cells_at_voxels
+from twin.meshing.voxel_cells import cells_at_voxels, linear_at
 from twin.targets import boost_target, clinical_target, planning_target
 from viz.subject import Subject
 
@@ -60,7 +60,7 @@ def predicted_structures(
     for number, (name, level) in enumerate(levels.items()):
         if thresholds is not None and name not in thresholds:
             continue
-        title = f"{threshold_label(name)} tumour day {kept_day:g}"
+        title = f"{subject.site.threshold(name)} tumour day {kept_day:g}"
         image = density_share(mesh, density, level)
         if image is not None:
             colour = _COLOURS[number % len(_COLOURS)]
@@ -94,9 +94,12 @@ def planned_structures(subject: Subject, *, scenario: str | None = None) -> list
             "Planned targets need the patient of the study; name its folder with --patient."
         )
     course, affine = courses[0], twin.grid.affine
+    twin = with_guided_targets(twin, subject.regimen(name))
+    day = course.density_guided_day
+    clinical = "CTV" if day is None else f"CTV by density day {day:g}"
     found = [
         ExportedStructure(
-            "CTV", Image(clinical_target(twin, course), affine), "ctv", (0, 200, 255)
+            clinical, Image(clinical_target(twin, course), affine), "ctv", (0, 200, 255)
         ),
         ExportedStructure(
             "PTV", Image(planning_target(twin, course), affine), "ptv", (60, 90, 255)
@@ -138,20 +141,7 @@ def density_share(mesh: Mesh, density: NDArray[np.floating], level: float) -> Im
     cell = cells_at_voxels(mesh, tuple(shape.tolist()), affine)
     inside = cell >= 0
     where = np.argwhere(inside) * _SIDE_MM + affine[:3, 3]
-    values, slope = _linear(mesh, density, cell[inside], where)
+    values, slope = linear_at(mesh, density, cell[inside], where)
     share = np.zeros(cell.shape, np.float32)
     share[inside] = np.clip(0.5 + (values - level) / np.maximum(slope * _SIDE_MM, 1e-6), 0.0, 1.0)
     return Image(share, affine) if share.any() else None
-
-
-def _linear(
-    mesh: Mesh, density: NDArray[np.floating], cell: NDArray[np.integer], where: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Density at points in cells, [1], and the size of its gradient there, [1/mm]."""
-    used, number = np.unique(cell, return_inverse=True)
-    corners = mesh.points[mesh.cells[used]]
-    at = np.asarray(density, np.float64)[mesh.cells[used]]
-    edges = corners[:, 1:] - corners[:, :1]
-    gradient = np.linalg.solve(edges, (at[:, 1:] - at[:, :1])[..., None])[..., 0]
-    values = at[number, 0] + ((where - corners[number, 0]) * gradient[number]).sum(axis=1)
-    return values, np.linalg.norm(gradient, axis=1)[number]

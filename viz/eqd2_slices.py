@@ -40,8 +40,10 @@ _ORGAN = "#B08CFF"
 
 
 def has_eqd2(views: SliceViews, scenario: str) -> bool:
-    """Whether there is a patient, whose grid the dose lies on, and radiotherapy."""
-    return views.subject.twin is not None and bool(views.subject.regimen(scenario).radiotherapy)
+    """Whether there is a patient, whose grid the dose lies on, and radiotherapy of one map."""
+    courses = views.subject.regimen(scenario).radiotherapy
+    redrawn = any(course.replans for course in courses)  # has no one map
+    return views.subject.twin is not None and bool(courses) and not redrawn
 
 
 def eqd2_slices(views: SliceViews, scenario: str) -> Figure:

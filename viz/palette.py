@@ -15,11 +15,13 @@ __all__ = [
     "DOSE",
     "DOSE_MAP",
     "INK",
+    "ORANGE",
     "PAPER",
+    "PURPLE",
     "RESEARCH_USE",
+    "SKY",
     "THRESHOLD_COLOURS",
     "scenario_styles",
-    "threshold_name",
 ]
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -37,18 +39,8 @@ RESEARCH_USE = "research use only"
 
 #: Surface and contour colour of each visibility threshold.
 THRESHOLD_COLOURS = {"t1gd": VERMILLION, "flair": YELLOW}
-_THRESHOLD_NAMES = {"t1gd": "T1Gd", "flair": "FLAIR"}
 _LINES = ("-", "--", "-.", ":")
 _COLOURS = (BLACK, ORANGE, BLUE, GREEN, VERMILLION, PURPLE, SKY)
-
-
-def threshold_name(threshold: str) -> str:
-    """How a threshold is written in pictures.
-
-    >>> threshold_name("t1gd"), threshold_name("flair"), threshold_name("pet")
-    ('T1Gd', 'FLAIR', 'pet')
-    """
-    return _THRESHOLD_NAMES.get(threshold, threshold)
 
 
 def scenario_styles(scenarios: Sequence[str]) -> dict[str, dict[str, str]]:

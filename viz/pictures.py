@@ -15,7 +15,7 @@ from twin.errors import InvalidInput, TherapyTwinError
 from twin.results import open_results
 from twin.storage import write_atomically
 from viz.eqd2_slices import eqd2_slices, has_eqd2
-from viz.scan_timeline import scan_timeline
+from viz.scan_timeline import has_scans, scan_timeline
 from viz.scene_3d import Stage
 from viz.scene_panels import PanelMaker, over_time, scenario_grid, telling_days
 from viz.slice_views import SliceViews, slices
@@ -165,7 +165,7 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
     wanted: list[tuple[str, Callable[[], Figure]]] = [
         ("curves.png", partial(curves_figure, subject)),
         ("curves_log.png", partial(curves_figure, subject, logarithmic=True)),
-        ("scans.png", partial(scan_timeline, subject)),
+        *([("scans.png", partial(scan_timeline, subject))] if has_scans(subject) else []),
         *[(grid_name(day), partial(scenario_grid, panels, day)) for day in grid_days(subject)],
     ]
     for number, scenario in enumerate(subject.scenarios, start=1):

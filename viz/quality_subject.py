@@ -106,7 +106,10 @@ def subject_of_twin(
     core = masks[0] | masks[1]
     if not core.any():
         core = twin.structures["flair"].mask
-    diffusivity = element_diffusivity(twin, twin.parameters)
+    grows = twin.model.grows
+    diffusivity = (
+        element_diffusivity(twin, twin.parameters) if grows else np.ones(len(twin.mesh.cells))
+    )
     diffusivity[twin.mesh.cells_labelled("fluid")] = 0.0
     return QualitySubject(
         mesh=twin.mesh,
@@ -114,12 +117,14 @@ def subject_of_twin(
         affine=twin.grid.affine,
         image=twin.image,
         centre=_centre(core if core.any() else labels > 0, twin.grid.affine),
-        centre_of="the tumour" if core.any() else "the head",
+        centre_of="the tumour" if core.any() else f"the {twin.parameters.site.body}",
         inspection=found.inspections["mesh"],
         verdict=found.verdicts["mesh"],
         limits=LIMITS if options.file is None else OWN_MESH_LIMITS,
         share=negative_transmissibility_share(twin.mesh, diffusivity),
-        share_of="the diffusivities of this patient",
+        share_of=(
+            "the diffusivities of this patient" if grows else "the same diffusivity in all tissue"
+        ),
         distances=surface_distances(twin.mesh, labels, twin.grid.affine, points=4000),
         others={
             name: OtherMesh(mesh, found.inspections[name], found.verdicts[name])

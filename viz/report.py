@@ -13,8 +13,10 @@ import numpy as np
 
 from scenarios.comparison import Comparison, compare
 from twin.errors import InvalidInput
+from twin.markers import marker_sentences
 from twin.results import RESEARCH_USE_ONLY, open_results
 from twin.storage import write_atomically
+from viz.control_section import control_section
 from viz.html import Raw, data_table, image, nested, paragraph, section, text
 from viz.pictures import draw_all, file_name, grid_days, grid_name, subject_with_twin
 from viz.report_sections import (
@@ -42,6 +44,7 @@ _CONTENTS = {
     "scenarios": "Treatments",
     "results": "Results",
     "ranking": "Ranking",
+    "control": "Tumour control",
     "organs": "Organs",
     "pictures": "Pictures",
     "surrogate": "Surrogate",
@@ -49,7 +52,7 @@ _CONTENTS = {
     "limits": "Limits",
     "reproduce": "Reproduce",
 }
-_TUMOUR_PARTS = {
+_BRAIN_PARTS = {
     "necrosis": "necrosis on day 0",
     "enhancing": "enhancing tumour on day 0",
     "flair": "FLAIR abnormality around it",
@@ -156,11 +159,12 @@ def _page(
             ],
         ),
         ranking_section(reference),
+        control_section(comparisons),
         organs_section(reference),
         _pictures_section(subject, drawn),
         _surrogate_section(surrogate, what_if),
         parameters_section(subject),
-        limits_section(),
+        limits_section(subject),
         reproduce_section(subject, hashes),
     ]
     title = str(subject.results.attrs.get("title") or "Treatment study")
@@ -204,16 +208,17 @@ def _patient_section(subject: Subject) -> Raw:
         return section("patient", "The patient", data_table(rows))
     voxel_ml = float(np.linalg.norm(twin.grid.affine[:3, 0]) ** 3) / 1000.0
     tumour = {
-        _TUMOUR_PARTS.get(name, name): f"{structure.mask.sum() * voxel_ml:.1f} ml"
+        _part(name, subject): f"{structure.mask.sum() * voxel_ml:.1f} ml"
         for name, structure in twin.structures.items()
         if structure.kind == "tumour"
     }
     organs = [
-        name.replace("_", " ") + (" (stylised)" if structure.stylised else "")
+        subject.site.part(name).replace("_", " ") + (" (stylised)" if structure.stylised else "")
         for name, structure in twin.structures.items()
         if structure.kind == "organ"
     ]
     given = twin.delivered.describe(twin.calendar) if twin.delivered.courses else ["nothing"]
+    said = marker_sentences(twin.parameters)
     return section(
         "patient",
         "The patient",
@@ -223,10 +228,18 @@ def _patient_section(subject: Subject) -> Raw:
                 **tumour,
                 "structures": ", ".join(organs),
                 "given before day 0": " ".join(given),
+                **({"markers": " ".join(said)} if said else {}),
             }
         ),
         data_table(_mesh_rows(twin), caption="Mesh"),
     )
+
+
+def _part(name: str, subject: Subject) -> str:
+    """A structure of the tumour in words."""
+    if subject.site.is_brain:
+        return _BRAIN_PARTS.get(name, name)
+    return f"{subject.site.part(name).replace('_', ' ')} on day 0"
 
 
 def _mesh_rows(twin: Twin) -> dict[str, object]:
@@ -236,7 +249,8 @@ def _mesh_rows(twin: Twin) -> dict[str, object]:
     for name in ("enhancing", "necrosis"):
         if name in twin.mesh.label_names.values():
             labels[twin.structures[name].mask] = twin.mesh.label_number(name)
-    return mesh_quality_rows(mesh_quality(twin.mesh, labels, twin.grid.affine).as_dict())
+    figures = mesh_quality(twin.mesh, labels, twin.grid.affine).as_dict()
+    return mesh_quality_rows(figures, twin.parameters.site)
 
 
 def _pictures_section(subject: Subject, drawn: Mapping[str, bytes]) -> Raw:
@@ -250,7 +264,11 @@ def _pictures_section(subject: Subject, drawn: Mapping[str, bytes]) -> Raw:
     for number, scenario in enumerate(subject.scenarios, start=1):
         name = file_name(number, scenario)
         both = [
-            _picture(drawn, f"{name}_3d.png", f"{scenario}: the tumour in the brain over time."),
+            _picture(
+                drawn,
+                f"{name}_3d.png",
+                f"{scenario}: the tumour in the {subject.site.organ} over time.",
+            ),
             _picture(drawn, f"{name}_slices.png", f"{scenario}: outlines and dose on the images."),
             _picture(drawn, f"{name}_eqd2.png", f"{scenario}: EQD2, targets and organs."),
         ]

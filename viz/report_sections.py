@@ -10,6 +10,7 @@ import numpy as np
 
 from scenarios.comparison_text import days_text, error_head, volume_heads, with_error
 from scenarios.complications import percent
+from twin.site import BRAIN, Site
 from viz.html import Raw, data_table, items, paragraph, section, table, text
 from viz.palette import scenario_styles
 from viz.response_sections import criteria_table, times_table
@@ -45,6 +46,18 @@ LIMITS = (
     "is right.",
     "Visible outlines are thresholds of one density; scans see other things too.",
 )
+GROWTH = "Growth is logistic, spread is diffusion that differs by tissue, each fraction kills "
+STILL = "Nothing grows or spreads, as its rates have no source; each fraction kills "
+#: Instead of the first, where the model does not grow.
+STILL_LIMIT = (
+    "The model kills and clears, and nothing else: no growth and no spread, no hypoxia, no immune "
+    "response, no resistance. Volumes over time are those of a tumour that does not grow again; "
+    "whether it is controlled is told as a probability."
+)
+
+
+def _grows(subject: Subject) -> bool:
+    return "tumour_control" not in subject.results
 
 
 def in_short(subject: Subject, comparison: Comparison) -> Raw:
@@ -162,7 +175,9 @@ def results_section(comparisons: list[Comparison], subject: Subject, pictures: l
             response_heads,
             response,
             caption=f"Least volume and time to progression, case “{reference.case}”. {spread}",
-        ),
+        )
+        if labels
+        else Raw(""),
         criteria_table(reference),
         times_table(reference),
         items(notes),
@@ -216,6 +231,8 @@ def organs_section(comparison: Comparison) -> Raw:
     """Organs at risk as EQD2."""
     frame = comparison.organs
     organs = [name.removesuffix(" mean [Gy EQD2]") for name in frame if " mean [" in name]
+    if not organs:
+        return Raw("")
     rows = [
         [
             name,
@@ -276,7 +293,7 @@ def parameters_section(subject: Subject) -> Raw:
     entries = content.get("entries", {})
     rows = [
         [
-            name.replace("_", " "),
+            subject.site.parameter(name).replace("_", " "),
             f"{entry['value']:.4g}",
             entry["unit"],
             f"{entry['low']:.4g} to {entry['high']:.4g}",
@@ -291,8 +308,8 @@ def parameters_section(subject: Subject) -> Raw:
         "assumptions",
         "Assumptions",
         paragraph(
-            "Growth is logistic, spread is diffusion that differs by tissue, each fraction kills "
-            "by the linear-quadratic law, drugs by their concentration; what is "
+            (GROWTH if _grows(subject) else STILL)
+            + "by the linear-quadratic law, drugs by their concentration; what is "
             "killed stays visible until it is cleared. Evidence: A fitted to this patient, B "
             "patients or a trial, C animals or in vitro, D assumed."
         ),
@@ -302,9 +319,10 @@ def parameters_section(subject: Subject) -> Raw:
     )
 
 
-def limits_section() -> Raw:
+def limits_section(subject: Subject) -> Raw:
     """What this cannot say."""
-    return section("limits", "What this cannot say", items(LIMITS))
+    said = LIMITS if _grows(subject) else (STILL_LIMIT, *LIMITS[1:])
+    return section("limits", "What this cannot say", items(said))
 
 
 def reproduce_section(subject: Subject, hashes: dict[str, str]) -> Raw:
@@ -330,7 +348,7 @@ def reproduce_section(subject: Subject, hashes: dict[str, str]) -> Raw:
     return section("reproduce", "How to get this again", data_table(values))
 
 
-def mesh_quality_rows(figures: dict[str, Any]) -> dict[str, object]:
+def mesh_quality_rows(figures: dict[str, Any], site: Site = BRAIN) -> dict[str, object]:
     """Figures of `MeshQuality.as_dict` as rows of a table, with units."""
     rows: dict[str, object] = {
         "nodes / tetrahedra": f"{figures['nodes']:,} / {figures['cells']:,}",
@@ -346,7 +364,7 @@ def mesh_quality_rows(figures: dict[str, Any]) -> dict[str, object]:
     volumes = figures.get("label_volume_error", {})
     if volumes:
         rows["volume of each tissue against its voxels"] = ", ".join(
-            f"{name.replace('_', ' ')} {round(100 * error, 1) + 0.0:+.1f} %"
+            f"{site.tissue(name).replace('_', ' ')} {round(100 * error, 1) + 0.0:+.1f} %"
             for name, error in volumes.items()
         )
     return rows

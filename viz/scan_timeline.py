@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["CATEGORY_COLOURS", "scan_timeline"]
+__all__ = ["CATEGORY_COLOURS", "has_scans", "scan_timeline"]
 
 #: From complete response to progression; readable without colour by the letters on them.
 CATEGORY_COLOURS = {
@@ -41,6 +41,12 @@ _QUIET = "#52606D"
 _LINE_INCH, _GAP_INCH = 0.52, 0.34
 
 
+def has_scans(subject: Subject) -> bool:
+    """Whether any criterion judges the scans of a study."""
+    comparison = compare(subject.results)
+    return bool(comparison.scans or comparison.response.by_diameters)
+
+
 def scan_timeline(subject: Subject, case: str | None = None) -> Figure:
     """A line a criterion of each treatment, a mark a scan with its category and size under it.
 
@@ -57,8 +63,8 @@ def scan_timeline(subject: Subject, case: str | None = None) -> Figure:
     from matplotlib.figure import Figure as NewFigure
 
     comparison = compare(subject.results, case=case)
-    arms = list(comparison.scans)
-    lines = 1 + len(comparison.by_diameters)
+    arms = [str(name) for name in comparison.table.index]
+    lines = bool(comparison.scans) + len(comparison.response.by_diameters)
     tall = len(arms) * (lines * _LINE_INCH + _GAP_INCH)
     height = 1.75 + tall
     figure = NewFigure(figsize=(13.0, height), dpi=100)
@@ -82,9 +88,10 @@ def _draw_arm(ax: Axes, subject: Subject, comparison: Comparison, name: str, at:
     """The lines of one arm from height `at` on, [inch]."""
     every: list[tuple[str, Scans[Any]]] = [
         (CRITERIA[criterion].label, arms[name])
-        for criterion, arms in comparison.by_diameters.items()
+        for criterion, arms in comparison.response.by_diameters.items()
     ]
-    every.append(("RANO 2.0 by volume", comparison.scans[name]))
+    if comparison.scans:
+        every.append(("RANO 2.0 by volume", comparison.scans[name]))
     given = subject.fraction_days(name)
     if len(given):
         bottom = at + (len(every) - 1) * _LINE_INCH
@@ -142,9 +149,10 @@ def _name(ax: Axes, words: str, y: float, lines: int) -> None:
 
 
 def _key(figure: Figure, ax: Axes, comparison: Comparison, tall: float, height: float) -> None:
-    what = "RANO 2.0 by T1Gd volume [ml]"
-    if comparison.by_diameters:
-        what = "T1Gd diameters [mm] and volume [ml]"
+    label = comparison.label("t1gd")
+    what = f"RANO 2.0 by {label} volume [ml]"
+    if comparison.response.by_diameters:
+        what = f"{label} diameters [mm]" + (" and volume [ml]" if comparison.scans else "")
     ax.set_title(
         f"What scans would show: {what}, imaging only, case {comparison.case!r}",
         loc="left",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
 from viz.offscreen import quiet_pyvista
+from viz.organ_outlines import add_organs
 from viz.palette import BRAIN, CAVITY, DOSE, INK, PAPER, RESEARCH_USE, THRESHOLD_COLOURS
 from viz.subject import Subject, subject_of
 from viz.surfaces import brain_surface, level_surface, mask_surface
@@ -153,6 +154,7 @@ def scene(
     if "brain" not in plotter.actors:
         plotter.set_background(PAPER)
         _add_brain(plotter, stage.brain())
+        add_organs(plotter, subject)
         _orient(plotter, stage)
     shown = subject.nearest_field_day(day)
     for threshold, level in subject.thresholds.items():

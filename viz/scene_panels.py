@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.offscreen import quiet_pyvista
+from viz.organ_outlines import organ_patches
 from viz.palette import (
     BRAIN,
     CAVITY,
@@ -17,7 +18,6 @@ from viz.palette import (
     INK,
     RESEARCH_USE,
     THRESHOLD_COLOURS,
-    threshold_name,
 )
 from viz.scene_3d import DOSE_LEVEL, Stage, scene
 from viz.subject import Subject
@@ -30,6 +30,8 @@ __all__ = ["PanelMaker", "over_time", "scenario_grid", "telling_days"]
 
 _PANEL = (820, 740)
 _MM3_PER_ML = 1000.0
+#: Room of an entry of the legend, and of a row of it.
+_ENTRY_INCH, _ROW_INCH = 2.7, 0.24
 
 
 class PanelMaker:
@@ -80,7 +82,7 @@ def telling_days(subject: Subject, scenario: str) -> list[tuple[float, str]]:
     """Four days that tell the story of a scenario, with a name for each.
 
     Day 0; the last kept day before treatment (or, after an operation, before
-    radiotherapy); the first one after the last fraction; one year, or the end of a
+    radiotherapy); the first one after the last fraction, or drug; one year, or the end of a
     shorter study. Without treatment: day 0, 90, 180 and 365. A field kept on the
     very day of an event holds what is just after it, so that day is not "before".
     """
@@ -98,7 +100,10 @@ def telling_days(subject: Subject, scenario: str) -> list[tuple[float, str]]:
     found = [
         (float(kept[0]), "day of the images"),
         (float(before[-1]) if len(before) else float(kept[0]), "before treatment"),
-        (float(after[0]) if len(after) else float(kept[-1]), "after radiotherapy"),
+        (
+            float(after[0]) if len(after) else float(kept[-1]),
+            "after radiotherapy" if len(fractions) else "after the last treatment",
+        ),
         (subject.nearest_field_day(year[1]), year[0]),
     ]
     if subject.regimen(scenario).resections and len(fractions):
@@ -153,8 +158,11 @@ def over_time(
             color=INK,
         )
     figure.suptitle(scenario or "tumour", x=0.012, y=0.975, ha="left", fontsize=15, color=INK)
-    _finish(figure, subject, [scenario], [day for day, _ in shown])
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.79, bottom=0.15, wspace=0.02)
+    extra = _finish(figure, subject, [scenario], [day for day, _ in shown])
+    height = 4.9 + extra
+    figure.subplots_adjust(
+        left=0.01, right=0.99, top=1 - 1.03 / height, bottom=(0.735 + extra) / height, wspace=0.02
+    )
     return figure
 
 
@@ -200,10 +208,15 @@ def scenario_grid(panels: PanelMaker, day: float, *, case: str | None = None) ->
         fontsize=15,
         color=INK,
     )
-    _finish(figure, subject, subject.scenarios, [kept])
-    height = 4.15 * rows + 1.1
+    extra = _finish(figure, subject, subject.scenarios, [kept])
+    height = 4.15 * rows + 1.1 + extra
     figure.subplots_adjust(
-        left=0.01, right=0.99, top=1 - 0.8 / height, bottom=0.72 / height, wspace=0.02, hspace=0.2
+        left=0.01,
+        right=0.99,
+        top=1 - 0.8 / height,
+        bottom=(0.72 + extra) / height,
+        wspace=0.02,
+        hspace=0.2,
     )
     return figure
 
@@ -214,7 +227,7 @@ def volumes_text(subject: Subject, scenario: str, day: float, case: str | None) 
     parts = []
     for threshold in subject.thresholds:
         value = float(array.sel(threshold=threshold).interp(time=day)) / _MM3_PER_ML
-        parts.append(f"{threshold_name(threshold)} {_ml(value)}")
+        parts.append(f"{subject.site.threshold(threshold)} {_ml(value)}")
     return ",  ".join(parts)
 
 
@@ -231,15 +244,15 @@ def _show(ax: Axes, image: NDArray[np.uint8]) -> None:
 
 def _finish(
     figure: Figure, subject: Subject, scenarios: Sequence[str], days: Sequence[float]
-) -> None:
-    """Legend of the surfaces that occur, and the banner."""
+) -> float:
+    """Legend of the surfaces that occur, and the banner; by how much the figure grew, [inch]."""
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
         Patch(
             facecolor=THRESHOLD_COLOURS.get(threshold, INK),
             alpha=1.0 if number == 0 else 0.75,
-            label=f"{threshold_name(threshold)}: visible density above {level:g}",
+            label=f"{subject.site.threshold(threshold)}: visible density above {level:g}",
         )
         for number, (threshold, level) in enumerate(subject.thresholds.items())
     ]
@@ -254,15 +267,20 @@ def _finish(
         )
     if any(subject.resected(name, max(days)) for name in scenarios) and subject.twin is not None:
         handles.append(Patch(facecolor=CAVITY, label="resection cavity"))
-    handles.append(Patch(facecolor=BRAIN, label="brain"))
+    handles += organ_patches(subject)
+    handles.append(Patch(facecolor=BRAIN, label=subject.site.organ))
+    columns = min(len(handles), max(1, int(figure.get_figwidth() / _ENTRY_INCH)))
+    extra = _ROW_INCH * (math.ceil(len(handles) / columns) - 1)
+    figure.set_figheight(figure.get_figheight() + extra)
     figure.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.008, 0.0),
-        ncols=len(handles),
+        ncols=columns,
         frameon=False,
         fontsize=9.5,
     )
     figure.text(
         0.99, 0.975, RESEARCH_USE.capitalize(), ha="right", va="top", fontsize=10, color="#B34A00"
     )
+    return extra

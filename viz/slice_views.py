@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from viz.organ_outlines import draw_organs, organ_colours, organ_lines
 from viz.palette import (
     CAVITY_LINE,
     DOSE_MAP,
     RESEARCH_USE,
     THRESHOLD_COLOURS,
-    threshold_name,
 )
 from viz.plane_sampling import ORIENTATIONS, MeshSampler, Plane, sample_voxels
 from viz.slice_marks import bare_axes, draw_scale_bar, halo, side_letters
@@ -124,6 +124,7 @@ class SliceViews:
         if show_dose:
             self._draw_dose(ax, orientation, name)
         self._draw_cavity(ax, orientation, name, day)
+        draw_organs(ax, subject, plane)
         density = self.on_plane(subject.density(day, scenario=name, case=case), orientation)
         # The lower level first and wider, so that both are seen where they run together.
         thresholds = list(subject.thresholds.items())
@@ -304,7 +305,7 @@ def slices(
     figure.subplots_adjust(
         left=0.01,
         right=0.99,
-        bottom=0.4 / height,
+        bottom=(0.65 if organ_colours(subject) else 0.4) / height,
         top=1 - 0.75 / height,
         wspace=0.02,
         hspace=0.09,
@@ -324,13 +325,14 @@ def _words(
             [],
             color=THRESHOLD_COLOURS.get(threshold, "white"),
             linewidth=2,
-            label=f"{threshold_name(threshold)} outline (visible density {level:g})",
+            label=f"{subject.site.threshold(threshold)} outline (visible density {level:g})",
         )
         for threshold, level in subject.thresholds.items()
     ]
     if show_dose and subject.dose(scenario) is not None and subject.prescription(scenario) > 0:
         label = "isodose of the whole plan (physical dose)"
         handles.append(Line2D([], [], color="#D060F0", linestyle="--", label=label))
+    handles += organ_lines(subject)
     if subject.resected(scenario, day):
         label = "resection cavity"
         handles.append(Line2D([], [], color=CAVITY_LINE, linestyle=":", label=label))

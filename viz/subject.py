@@ -17,6 +17,7 @@ from twin.calendar import Calendar
 from twin.errors import InvalidInput
 from twin.events import Schedule
 from twin.regimen import Regimen
+from twin.site import Site, site_from_record
 
 if TYPE_CHECKING:
     from twin.patient import Twin
@@ -80,6 +81,11 @@ class Subject:
         """The tetrahedra outside fluid, where tumour can be, shape (cell, 4)."""
         fluid = [number for number, name in self.label_names.items() if name == "fluid"]
         return self.cells[~np.isin(self.cell_label, fluid)]
+
+    @cached_property
+    def site(self) -> Site:
+        """The words of the site that the tumour lies at."""
+        return site_from_record(self.results.attrs)
 
     @property
     def scenarios(self) -> list[str]:

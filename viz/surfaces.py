@@ -124,6 +124,8 @@ def mask_surface(
 def brain_surface(subject: Subject) -> Any:
     """The cortex as a smooth surface, from the voxel tissues or, without a twin, the mesh.
 
+    At another site, the surface of all that the tissue map covers.
+
     The ventricles and deep clefts are filled: seen through a translucent
     surface they would hide the tumour.
     """
@@ -134,13 +136,16 @@ def brain_surface(subject: Subject) -> Any:
         coarse = (tissues > 0)[::2, ::2, ::2]
         depth = ndimage.distance_transform_edt(np.pad(coarse, 1))[1:-1, 1:-1, 1:-1] * 2 * spacing
         deep = (depth > 12.0).repeat(2, 0).repeat(2, 1).repeat(2, 2)
-        solid = tissues >= 2
+        solid = tissues >= (2 if subject.site.is_brain else 1)
         for name in ("necrosis", "enhancing", "flair"):
             found = subject.structure_mask(name)
             solid = solid if found is None else solid | found
         i, j, k = solid.shape
         return mask_surface(
-            solid | deep[:i, :j, :k], affine, sigma_mm=0.75, step_mm=max(1.5, spacing)
+            solid | deep[:i, :j, :k],
+            affine,
+            sigma_mm=0.75 if subject.site.is_brain else 1.5 * spacing,
+            step_mm=max(1.5, spacing),
         )
     pyvista = quiet_pyvista()
     grid = pyvista.UnstructuredGrid({_TETRAHEDRON: subject.cells}, subject.points)

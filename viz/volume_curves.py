@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
-from viz.palette import INK, RESEARCH_USE, scenario_styles, threshold_name
+from viz.palette import INK, RESEARCH_USE, scenario_styles
 from viz.subject import Subject, subject_of
 
 if TYPE_CHECKING:
@@ -103,9 +103,10 @@ def curves(
         _treatment_rows(ax, subject, styles)
     quantity = "softened volume" if soft else "volume"
     level = subject.thresholds[threshold]
-    ax.set_ylabel(f"{threshold_name(threshold)} {quantity} [ml]")
+    ax.set_ylabel(f"{subject.site.threshold(threshold)} {quantity} [ml]")
+    title = subject.site.threshold(threshold)
     ax.set_title(
-        f"{threshold_name(threshold)} {quantity} (visible density above {level:g})",
+        f"{title[:1].upper()}{title[1:]} {quantity} (visible density above {level:g})",
         loc="left",
         fontsize=11,
         color=INK,

@@ -10,8 +10,15 @@ import numpy as np
 
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.metrics import bed, eqd2
-from scenarios.organs import HOTTEST_MM3, organ_eqd2, organs_of
+from scenarios.organs import (
+    HOTTEST_MM3,
+    course_effects,
+    organ_eqd2,
+    organ_eqd2_recovered,
+    organs_of,
+)
 from scenarios.planning.limits import Limits, OrganLimit, measured
+from scenarios.redrawn import has_replans
 from twin.dose import DoseMap, dose_maps
 from twin.targets import boost_target, clinical_target, structure_mask
 
@@ -51,6 +58,16 @@ class BoostPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class GuidedPlan:
+    """A clinical target chosen by a density; fields as of a `GuidedTarget`."""
+
+    day: float
+    level: float
+    cells_outside: float
+    cells_outside_margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class TargetPlan:
     """Targets of one course.
 
@@ -74,6 +91,10 @@ class TargetPlan:
     brain_share : float, [1]
         Part of the brain that lies in the volume that is to be covered.
     boost : BoostPlan or None
+    beams : tuple of float, [deg]
+        Gantry angles of the geometric dose; none where it follows from distances alone.
+    guided : GuidedPlan or None
+        Where the clinical target was chosen by a density.
     """
 
     target: str
@@ -88,6 +109,8 @@ class TargetPlan:
     coverage_level: float
     brain_share: float
     boost: BoostPlan | None
+    beams: tuple[float, ...] = ()
+    guided: GuidedPlan | None = None
 
     @property
     def covered(self) -> str:
@@ -97,11 +120,16 @@ class TargetPlan:
 
 @dataclass(frozen=True, slots=True)
 class OrganReading:
-    """What an organ gets by the measure of a limit, EQD2 [Gy]; `name` may be of several."""
+    """What an organ gets by the measure of a limit, EQD2 [Gy]; `name` may be of several.
+
+    `recovered_gy` is what is left of it with recovery between courses, None where none is
+    credited.
+    """
 
     name: str
     limit: OrganLimit
     value_gy: float
+    recovered_gy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +139,8 @@ class OrganPlan:
     `mean_gy` and `d003cc_gy` are physical doses of this treatment, `eqd2_mean_gy` and
     `eqd2_d003cc_gy` hold what was delivered before as well. `readings` are by the measures
     of its limits, `complication` is its probability of one, or why there is none.
+    `recovered_mean_gy` and `recovered_d003cc_gy` are EQD2 with recovery between courses, None
+    where none is credited.
     """
 
     name: str
@@ -123,6 +153,8 @@ class OrganPlan:
     eqd2_d003cc_gy: float
     readings: tuple[OrganReading, ...]
     complication: OrganComplication
+    recovered_mean_gy: float | None = None
+    recovered_d003cc_gy: float | None = None
 
 
 def target_plans(
@@ -145,6 +177,7 @@ def target_plans(
     for course, dose in zip(regimen.radiotherapy, dose_maps(twin, regimen), strict=True):
         key = course.target, course.ctv_margin_mm
         if course.dose is None and key not in known_ml:
+            # a target by a density has the volume of its margin's
             known_ml[key] = twin.grid.volume_ml(clinical_target(twin, course))
         found.append(
             TargetPlan(
@@ -160,9 +193,18 @@ def target_plans(
                 coverage_level=level,
                 brain_share=float(dose.target[brain].mean()),
                 boost=_boost(twin, course, dose, level),
+                beams=course.beams,
+                guided=_guided(twin, course),
             )
         )
     return found
+
+
+def _guided(twin: Twin, course: Radiotherapy) -> GuidedPlan | None:
+    if course.density_guided_day is None:
+        return None
+    one = twin.guided[course.guided_key]
+    return GuidedPlan(one.day, one.level, one.cells_outside, one.cells_outside_margin)
 
 
 def _covered(dose: DoseMap, inside: np.ndarray, gray: float) -> float:
@@ -189,19 +231,25 @@ def _boost(twin: Twin, course: Radiotherapy, dose: DoseMap, level: float) -> Boo
 
 
 def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]:
-    """Doses of each organ at risk; none where neither this treatment nor an earlier one has any."""
-    if not (regimen.radiotherapy or twin.delivered.radiotherapy):
+    """Doses of each organ at risk; none where neither this treatment nor an earlier one has any.
+
+    None either where a target is redrawn in the run, which they follow from.
+    """
+    if not (regimen.radiotherapy or twin.delivered.radiotherapy) or has_replans(regimen):
         return []
     physical = np.zeros(twin.grid.shape, np.float32)
     for dose in dose_maps(twin, regimen):
         physical += dose.given_gy
-    effect = organ_eqd2(twin, regimen)
+    effects = course_effects(twin, regimen)
+    effect = organ_eqd2(twin, regimen, effects=effects)
+    recovered = organ_eqd2_recovered(twin, regimen, effects=effects)
     voxel = twin.grid.voxel_mm3
-    readings = _readings(effect, limits.organ, voxel)
+    readings = _readings(effect, recovered, limits.organ, voxel)
     complications = organ_complications(twin, regimen, effect=effect)
     found = []
     for name, organ in organs_of(twin).items():
         given = physical[organ.mask].astype(np.float64)
+        left = None if recovered is None else recovered[name]
         found.append(
             OrganPlan(
                 name=name,
@@ -214,13 +262,18 @@ def organ_plans(twin: Twin, regimen: Regimen, limits: Limits) -> list[OrganPlan]
                 eqd2_d003cc_gy=measured(_NEAR_MAXIMUM, effect[name], voxel),
                 readings=tuple(readings.get(name, ())),
                 complication=complications[name],
+                recovered_mean_gy=None if left is None else measured("mean", left, voxel),
+                recovered_d003cc_gy=None if left is None else measured(_NEAR_MAXIMUM, left, voxel),
             )
         )
     return found
 
 
 def _readings(
-    effect: dict[str, np.ndarray], limits: Sequence[OrganLimit], voxel_mm3: float
+    effect: dict[str, np.ndarray],
+    recovered: dict[str, np.ndarray] | None,
+    limits: Sequence[OrganLimit],
+    voxel_mm3: float,
 ) -> dict[str, list[OrganReading]]:
     """Readings by organ; of organs that count together the same one stands at each."""
     found: dict[str, list[OrganReading]] = {}
@@ -228,10 +281,19 @@ def _readings(
         concerned = [name for name in effect if limit.concerns(name)]
         groups = [concerned] if limit.together and concerned else [[name] for name in concerned]
         for group in groups:
-            dose = np.concatenate([effect[name] for name in group])
             reading = OrganReading(
-                " with ".join(group), limit, measured(limit.measure, dose, voxel_mm3)
+                " with ".join(group),
+                limit,
+                _measured(limit, effect, group, voxel_mm3),
+                None if recovered is None else _measured(limit, recovered, group, voxel_mm3),
             )
             for name in group:
                 found.setdefault(name, []).append(reading)
     return found
+
+
+def _measured(
+    limit: OrganLimit, effect: dict[str, np.ndarray], group: Sequence[str], voxel_mm3: float
+) -> float:
+    """The measure of a limit of all organs of a group together, [Gy]."""
+    return measured(limit.measure, np.concatenate([effect[name] for name in group]), voxel_mm3)

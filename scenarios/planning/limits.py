@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from scenarios.limit_files import OfOrgans, packaged_limits
 from scenarios.metrics import dose_to_hottest_volume
 from twin.errors import InvalidInput
+from twin.site import Site
 from twin.toml_file import FileModel
 
 __all__ = [
@@ -53,6 +54,7 @@ Day = Annotated[Limit, _in("day")]
 Hour = Annotated[Limit, _in("h")]
 MaybeNumber = Annotated[Limit | None, _in("1")]
 MaybeDay = Annotated[Limit | None, _in("day")]
+MaybeGray = Annotated[Limit | None, _in("Gy")]
 MaybeDose = Annotated[Limit | None, _in("mg/m2")]
 
 
@@ -78,10 +80,10 @@ class RadiotherapyLimits(FileModel):
     least_interval: Hour
     least_days_after_surgery: Day
     most_days_after_surgery: Day
-    least_total_dose: Gray
-    most_total_dose: Gray
-    whole_brain_fraction: Gray
-    whole_brain_share: Number
+    least_total_dose: MaybeGray = None
+    most_total_dose: MaybeGray = None
+    whole_brain_fraction: MaybeGray = None
+    whole_brain_share: MaybeNumber = None
     coverage: Number
     coverage_level: Number
     overlap: Day
@@ -101,14 +103,36 @@ class DrugLimits(FileModel):
     most_on_a_day: MaybeNumber = None
 
 
+class SiteLimits(FileModel):
+    """What of `RadiotherapyLimits` a site other than the brain has of its own."""
+
+    least_total_dose: MaybeGray = None
+    most_total_dose: MaybeGray = None
+
+
 class Limits(FileModel):
-    """The whole file."""
+    """The whole file; `radiotherapy` holds for gliomas, `site` for others by name."""
 
     format: Literal[1]
     title: str
     organ: tuple[OrganLimit, ...]
     radiotherapy: RadiotherapyLimits
     drug: dict[str, DrugLimits]
+    site: dict[str, SiteLimits] = Field(default={})
+
+    def at(self, site: Site) -> Limits:
+        """The limits at a site, which has total doses of its own or none."""
+        if site.is_brain:
+            return self
+        own = self.site.get(site.name, SiteLimits())
+        changes = {
+            "least_total_dose": own.least_total_dose,
+            "most_total_dose": own.most_total_dose,
+            "whole_brain_fraction": None,
+            "whole_brain_share": None,
+        }
+        changed = self.radiotherapy.model_copy(update=changes)
+        return self.model_copy(update={"radiotherapy": changed})
 
 
 @cache

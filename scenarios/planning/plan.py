@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -18,8 +19,16 @@ from scenarios.planning.schedule import (
     operation_dates,
 )
 from scenarios.planning.warnings import PlanWarning, warnings_of
+from scenarios.recovery import recovery_sentence
+from scenarios.redrawn import has_replans
+from scenarios.tumour_control import ControlProbability, control_of, regrown_bed
 from solvers.drug_effects import doses_of_patient
+from solvers.guided_targets import with_guided_targets
+from solvers.hypoxia import hypoxia_sentence
+from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
+from twin.markers import marker_sentences
+from twin.radiotherapy import UNKNOWN_DOSE
 from twin.targets import structure_mask
 
 if TYPE_CHECKING:
@@ -54,11 +63,17 @@ class OperationPlan:
 
 @dataclass(frozen=True, slots=True)
 class PastPlan:
-    """What was delivered before day 0, in sentences and dates."""
+    """What was delivered before day 0, in sentences and dates.
+
+    `geometric` where a course of radiotherapy has no planned dose; `unknown_gy` are the total
+    doses of those of which no dose is known, [Gy].
+    """
 
     sentences: tuple[str, ...]
     fractions: tuple[FractionPlan, ...]
     operation_dates: tuple[dt.date, ...]
+    geometric: bool = False
+    unknown_gy: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +81,10 @@ class ArmPlan:
     """One scenario, with dates, doses and volumes.
 
     `sentences` has one entry a course of the regimen, `FractionPlan.course` is an index of it.
+    `control` is there where the model does not grow, by the patient's own parameters.
     `compared_with` and `doses_as_in` are numbers of arms from 1, the latter the first arm whose
-    radiotherapy is the same.
+    radiotherapy is the same. `replanned` where a target is redrawn in the run, so that no organ
+    dose is known. `isotoxic` says how its doses were rescaled.
     """
 
     number: int
@@ -84,6 +101,9 @@ class ArmPlan:
     drugs: tuple[DrugPlan, ...]
     doses_as_in: int | None
     warnings: tuple[PlanWarning, ...]
+    replanned: bool = False
+    control: ControlProbability | None = None
+    isotoxic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +116,11 @@ class GroupedWarning:
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """All of a study that is said before it runs."""
+    """All of a study that is said before it runs.
+
+    `regrown_bed` is the BED [Gy] that repopulation takes back over an overall time [day], where
+    the model has a kick-off time instead of growth.
+    """
 
     study: str
     days: float
@@ -105,11 +129,17 @@ class StudyPlan:
     body_surface_m2: float
     gfr_ml_min: float | None
     alpha_beta_gy: float
+    regrown_bed: Callable[[float], float] | None
+    markers: tuple[str, ...]
+    drug_remarks: tuple[str, ...]
     past: PastPlan
     arms: tuple[ArmPlan, ...]
     cases: tuple[tuple[str, str], ...]
     warnings: tuple[GroupedWarning, ...]
     unchecked: tuple[str, ...]
+    recovery: str = ""
+    hypoxia: str = ""
+    isotoxic: str | None = None
 
     @property
     def runs(self) -> int:
@@ -139,8 +169,9 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
     """
     # The fields of an Anatomy are all that is asked of the twin in this package.
     twin = cast("Twin", patient)
-    rules = load_limits() if limits is None else limits
+    rules = (load_limits() if limits is None else limits).at(twin.parameters.site)
     study.check(twin)
+    study = study.resolved(twin)
     past = _past(twin)
     numbers = {scenario.name: i + 1 for i, scenario in enumerate(study.scenarios)}
     arms: list[ArmPlan] = []
@@ -151,8 +182,9 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             arm = _arm(scenario, twin)
             if same is None:
                 level = rules.radiotherapy.coverage_level.value
-                targets = tuple(target_plans(twin, scenario.regimen, level, known_ml))
-                organs = tuple(organ_plans(twin, scenario.regimen, rules))
+                here = with_guided_targets(twin, scenario.regimen)
+                targets = tuple(target_plans(here, scenario.regimen, level, known_ml))
+                organs = tuple(organ_plans(here, scenario.regimen, rules))
             else:
                 targets, organs = arms[same - 1].targets, arms[same - 1].organs
         except InvalidInput as error:
@@ -165,6 +197,8 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
             targets=targets,
             organs=organs,
             doses_as_in=same,
+            control=None if twin.model.grows else control_of(twin, scenario.regimen),
+            isotoxic=None if scenario.rescaled is None else scenario.rescaled.sentence,
         )
         arms.append(replace(arm, warnings=tuple(warnings_of(arm, past, rules))))
     return StudyPlan(
@@ -175,17 +209,41 @@ def plan_study(study: Study, patient: Anatomy | Twin, *, limits: Limits | None =
         body_surface_m2=twin.body_surface_m2,
         gfr_ml_min=twin.gfr_ml_min,
         alpha_beta_gy=twin.parameters.value("alpha_beta"),
+        regrown_bed=functools.partial(regrown_bed, twin.parameters)
+        if not twin.model.grows and REPOPULATION[0] in twin.parameters
+        else None,
+        markers=marker_sentences(twin.parameters),
+        drug_remarks=description.drug_remarks(study, twin.parameters),
         past=past,
         arms=tuple(arms),
         cases=tuple(
             (case.name, description.changes_text(case, twin.parameters).replace("_", " "))
             for case in study.cases
         ),
-        warnings=tuple(_grouped(arms, description.warnings_of_arms(study, twin.calendar))),
+        warnings=tuple(_grouped(arms, _of_study(study, twin))),
         unchecked=tuple(
             sorted({plan.drug for arm in arms for plan in arm.drugs if plan.drug not in rules.drug})
         ),
+        recovery=recovery_sentence(twin.parameters),
+        hypoxia=_hypoxia(twin),
+        isotoxic=None if study.isotoxic is None else study.isotoxic.describe(),
     )
+
+
+def _hypoxia(twin: Twin) -> str:
+    """What a hypoxia image does to the effect of radiation; nothing without one."""
+    if twin.hypoxia is None:
+        return ""
+    viable = twin.structures["enhancing"].mask | twin.structures["flair"].mask
+    return hypoxia_sentence(twin.hypoxia, viable, twin.parameters)
+
+
+def _of_study(study: Study, twin: Twin) -> list[str]:
+    """Warnings that are about the study, not about one treatment."""
+    return [
+        *description.warnings_of_arms(study, twin.calendar),
+        *description.unpaired_warnings(study, twin.parameters),
+    ]
 
 
 def _past(twin: Twin) -> PastPlan:
@@ -197,6 +255,12 @@ def _past(twin: Twin) -> PastPlan:
             fraction_plans(schedule.fractions, twin.calendar, twin.parameters.value("alpha_beta"))
         ),
         operation_dates=tuple(date for date, _ in operations),
+        geometric=any(course.dose is None for course in twin.delivered.radiotherapy),
+        unknown_gy=tuple(
+            course.total_dose_gy
+            for course in twin.delivered.radiotherapy
+            if course.dose == UNKNOWN_DOSE
+        ),
     )
 
 
@@ -228,6 +292,7 @@ def _arm(scenario: Scenario, twin: Twin) -> ArmPlan:
         ),
         doses_as_in=None,
         warnings=(),
+        replanned=has_replans(regimen),
     )
 
 
@@ -244,7 +309,11 @@ def _operations(regimen: Regimen, twin: Twin) -> Iterator[OperationPlan]:
 def _same_doses(study: Study, regimen: Regimen, number: int) -> int | None:
     """The first arm before number `number` with the same courses of radiotherapy."""
     for other, scenario in enumerate(study.scenarios[: number - 1], start=1):
-        if scenario.regimen.radiotherapy == regimen.radiotherapy:
+        earlier = scenario.regimen
+        guided = any(one.density_guided_day is not None for one in regimen.radiotherapy)
+        if guided and earlier.resections != regimen.resections:
+            continue  # the predicted density is another
+        if earlier.radiotherapy == regimen.radiotherapy:
             return other
     return None
 

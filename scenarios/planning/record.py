@@ -27,6 +27,8 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
         "end": calendar.date(plan.days).isoformat(),
         "end_day": plan.days,
         "tumour_alpha_beta_gy": plan.alpha_beta_gy,
+        "markers": list(plan.markers),
+        "drug_remarks": list(plan.drug_remarks),
         "before_day_0": {
             "sentences": list(plan.past.sentences),
             "radiotherapy": [_fractions(course) for course in plan.past.fractions],
@@ -39,6 +41,9 @@ def plan_record(plan: StudyPlan) -> dict[str, Any]:
             {**asdict(item.warning), "scenarios": list(item.arms)} for item in plan.warnings
         ],
         "drugs_without_limits": list(plan.unchecked),
+        "hypoxia": plan.hypoxia or None,
+        "recovery": plan.recovery or None,
+        "isotoxic": plan.isotoxic,
     }
 
 
@@ -70,6 +75,9 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
         "drugs": [_drug(drug) for drug in arm.drugs],
         "organs": [_organ(organ) for organ in arm.organs],
         "organs_as_in": arm.doses_as_in,
+        "organs_known_after_the_run_only": arm.replanned,
+        **({} if arm.control is None else {"tumour_control": arm.control.record()}),
+        "isotoxic": arm.isotoxic,
     }
     return {name: _plain(value) for name, value in fields.items()}
 
@@ -107,6 +115,7 @@ def _organ(organ: OrganPlan) -> dict[str, Any]:
             "of": reading.name,
             "measure": reading.limit.measure,
             "eqd2_gy": reading.value_gy,
+            "eqd2_recovered_gy": reading.recovered_gy,
             "limit_gy": reading.limit.value,
             "source": reading.limit.source,
         }

@@ -6,8 +6,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from scenarios.complications import BOTH_SOURCES, GEOMETRIC, percent
+from scenarios.complications import BOTH_SOURCES, WITHOUT_PLAN, percent
+from scenarios.organs import BRAIN_MINUS_TARGET
 from scenarios.planning.schedule import DrugPlan, FractionPlan, Gap, date_text
+from scenarios.redrawn import UNKNOWN_BEFORE
+from scenarios.tumour_control import RULE as CONTROL_RULE
+from scenarios.tumour_control import control_sentence
+from twin.beams import CAVEAT as BEAMS_CAVEAT
 
 if TYPE_CHECKING:
     from scenarios.planning.doses import OrganPlan, TargetPlan
@@ -64,12 +69,18 @@ def _lines(plan: StudyPlan) -> Iterator[str]:
         f"(day {plan.days:g}).",
         0,
     )
+    if plan.markers:
+        yield "Markers from the laboratory:"
+        for sentence in plan.markers:
+            yield from _wrapped(sentence, 2)
     if plan.past.sentences:
         yield "Given before day 0:"
         for sentence in plan.past.sentences:
             yield from _wrapped(sentence, 2)
     else:
         yield "Given before day 0: nothing."
+    if plan.isotoxic is not None:
+        yield from _wrapped(plan.isotoxic, 0)
     count = len(plan.warnings)
     yield f"{_counted(count, 'warning')}, at the end." if count else "No warnings."
     for arm in plan.arms:
@@ -104,9 +115,12 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
     organs = [organ for arm in plan.arms for organ in arm.organs]
     if organs:
         targets = [target for arm in plan.arms for target in arm.targets]
-        if not targets or any(target.dose is None for target in targets):
+        if any(target.beams for target in targets):
+            yield BEAMS_CAVEAT
+        if not targets or any(target.dose is None and not target.beams for target in targets):
+            others = "Other doses" if any(target.beams for target in targets) else "Doses"
             yield (
-                "Doses are of a geometric plan without beams: those of organs are lower bounds"
+                f"{others} are of a geometric plan without beams: those of organs are lower bounds"
                 + (", but where a planned dose is named." if any(t.dose for t in targets) else ".")
             )
         yield (
@@ -117,16 +131,33 @@ def _remarks(plan: StudyPlan) -> Iterator[str]:
                 if plan.past.fractions
                 else "."
             )
-            + " brain_minus_target is the brain without the gross tumour of day 0."
+            + (
+                " brain_minus_target is the brain without the gross tumour of day 0."
+                if any(organ.name == BRAIN_MINUS_TARGET for organ in organs)
+                else ""
+            )
         )
+    if plan.hypoxia and any(arm.fractions for arm in plan.arms):
+        yield plan.hypoxia
+    if any(organ.recovered_mean_gy is not None for organ in organs):
+        yield plan.recovery
+    if plan.past.geometric:
+        yield (
+            "A course before day 0 without a planned dose is taken as the geometric one about its "
+            "target as outlined on day 0."
+        )
+    if any(arm.control is not None and arm.control.known for arm in plan.arms):
+        yield CONTROL_RULE
     if any(organ.complication.known for organ in organs):
         yield BOTH_SOURCES
-    if any(organ.complication.reason == GEOMETRIC for organ in organs):
-        yield GEOMETRIC
+    for reason in WITHOUT_PLAN:
+        if any(organ.complication.reason == reason for organ in organs):
+            yield reason
     if any(organ.stylised for organ in organs):
         yield "Organs with * are simple shapes, not this patient's outlines."
     if any(course.most_a_day > 1 for arm in plan.arms for course in arm.fractions):
         yield "BED and EQD2 of a prescription leave out incomplete repair between fractions."
+    yield from plan.drug_remarks
     for drug in plan.unchecked:
         yield f"No limits of {drug} are on file; its doses were not checked."
     yield (
@@ -154,14 +185,20 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
             yield from _course_lines(arm.fractions[number], arm.targets[number], plan)
     if arm.fractions and arm.doses_as_in is not None:
         yield f"     Radiotherapy's days, effect, targets and organ doses: as in {arm.doses_as_in}."
+    if arm.isotoxic is not None:
+        yield from _wrapped(arm.isotoxic, 5)
     for drug in arm.drugs:
         same = next((one.number for one in plan.arms[: arm.number - 1] if drug in one.drugs), None)
         if same is None:
             yield from _drug_lines(drug)
         else:
             yield f"     {drug.drug.capitalize()}'s cycles and doses in mg: as in {same}."
+    if arm.replanned:
+        yield from _wrapped(UNKNOWN_BEFORE, 5)
     if arm.organs and arm.doses_as_in is None:
         yield from _organ_lines(arm.organs)
+    if arm.control is not None and arm.fractions:
+        yield from _wrapped(control_sentence(arm.control), 5)
     if arm.first is not None and arm.last is not None and len(arm.sentences) > 1:
         days = (arm.last - arm.first).days + 1
         yield from _wrapped(
@@ -206,7 +243,24 @@ def _course_lines(course: FractionPlan, target: TargetPlan, plan: StudyPlan) -> 
             f"; boost, {_plain(target.boost.dose_per_fraction_gy, 3)} Gy a fraction: BED "
             f"{_plain(target.boost.bed_gy)} Gy, EQD2 {_plain(target.boost.eqd2_gy)} Gy"
         )
+    elapsed = course.end_day - course.begin_day
+    if plan.regrown_bed is not None and (lost := plan.regrown_bed(elapsed)) > 0.0:
+        share = 1.0 - lost / course.bed_gy
+        text += (
+            f"; less what grows back from the kick-off on, {_plain(lost)} Gy: BED "
+            f"{_plain(course.bed_gy - lost)} Gy, EQD2 {_plain(course.eqd2_gy * share)} Gy"
+        )
     yield from _wrapped(text + ".", 5)
+    if target.guided is not None:
+        guided = target.guided
+        yield from _wrapped(
+            f"CTV by density: {target.ctv_ml:.1f} ml, as much as "
+            f"{target.target.upper()} + {target.ctv_margin_mm:g} mm, where the density predicted "
+            f"for day {guided.day:g} is above {guided.level:.2g} of capacity; "
+            f"{100 * guided.cells_outside:.2g} % of the predicted cells lie outside it, "
+            f"{100 * guided.cells_outside_margin:.2g} % outside the margin's.",
+            5,
+        )
     level = target.coverage_level * target.prescription_gy
     text = f"Targets: {'GTV' if target.target == 'gtv' else target.target} {target.gtv_ml:.1f} ml"
     if target.ctv_ml is not None and target.ptv_ml is not None:
@@ -274,24 +328,43 @@ def _organ_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
         f"{'D0.03cc':>8}   {'α/β':>4}   limits (EQD2)"
     )
     for organ, name in zip(organs, names, strict=True):
-        yield (
+        line = (
             f"     {name:<{width}}  {organ.mean_gy:>6.1f} {organ.d003cc_gy:>8.1f}   "
             f"{organ.eqd2_mean_gy:>9.1f} {organ.eqd2_d003cc_gy:>8.1f}   "
-            f"{_plain(organ.alpha_beta_gy):>4}   {_limits(organ)}"
-        ).rstrip()
+            f"{_plain(organ.alpha_beta_gy):>4}   "
+        )
+        limits = textwrap.wrap(_limits(organ), max(24, WIDTH - len(line))) or [""]
+        yield (line + limits[0]).rstrip()
+        yield from (" " * len(line) + rest for rest in limits[1:])
+    yield from _recovery_lines(organs)
     yield from _complication_lines(organs)
+
+
+def _recovery_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
+    """EQD2 with recovery between courses, of the organs to which it is credited."""
+    changed = [
+        f"{organ.name} mean {organ.recovered_mean_gy:.1f}, D0.03cc {organ.recovered_d003cc_gy:.1f}"
+        for organ in organs
+        if organ.recovered_mean_gy is not None
+        and organ.recovered_d003cc_gy is not None
+        and (organ.recovered_mean_gy, organ.recovered_d003cc_gy)
+        != (organ.eqd2_mean_gy, organ.eqd2_d003cc_gy)
+    ]
+    if changed:
+        text = f"EQD2 with recovery of earlier courses [Gy]: {'; '.join(changed)}."
+        yield from _wrapped(text, 5, 4)
 
 
 def _complication_lines(organs: Sequence[OrganPlan]) -> Iterator[str]:
     """Each organ's NTCP and what is stated beside it; nothing of a geometric dose."""
     found = [(organ.name, organ.complication) for organ in organs]
-    if all(one.reason == GEOMETRIC for _, one in found):
+    if all(one.reason in WITHOUT_PLAN for _, one in found):
         return
     yield "     complication probability (NTCP) by a fit; beside it what another source states"
     for name, one in found:
         if one.known and one.fit is not None:
             yield from _wrapped(f"{name}: {percent(one.probability)} {one.fit.sentence}.", 5, 4)
-        elif one.reason != GEOMETRIC:
+        elif one.reason not in WITHOUT_PLAN:
             yield from _wrapped(f"{name}: {one.reason}", 5, 4)
 
 

@@ -12,6 +12,7 @@ from scenarios.planning.limits import DrugLimits, Limit, Limits, OrganLimit
 from scenarios.planning.schedule import DrugPlan, FractionPlan, date_text
 
 if TYPE_CHECKING:
+    from scenarios.planning.doses import OrganReading
     from scenarios.planning.plan import ArmPlan, PastPlan
 
 __all__ = ["PlanWarning", "warnings_of"]
@@ -60,7 +61,7 @@ def _warning(rule: str, limit: Limit, value: float, text: str, meaning: str = ""
 def warnings_of(arm: ArmPlan, past: PastPlan, limits: Limits) -> list[PlanWarning]:
     """Every warning about one arm, in the order: dates, doses, organs, drugs."""
     found = [*_days(arm, limits), *_operations(arm, past, limits)]
-    found += [*_doses(arm, limits), *_organs(arm)]
+    found += [*_doses(arm, limits), *_organs(arm), *_unknown(past)]
     for plan in arm.drugs:
         known = limits.drug.get(plan.drug)
         if known is not None:
@@ -156,24 +157,27 @@ def _doses(arm: ArmPlan, limits: Limits) -> Iterator[PlanWarning]:
     )
     text = f"The target gets {_plain(total)} Gy in all"
     least, most = rules.least_total_dose, rules.most_total_dose
-    if total < least.value * (1.0 - 1e-9):
+    if least is not None and total < least.value * (1.0 - 1e-9):
         rule = "radiotherapy.least_total_dose"
         yield _warning(rule, least, total, f"{text}, below {_amount(least)}")
-    if total > most.value * (1.0 + 1e-9):
+    if most is not None and total > most.value * (1.0 + 1e-9):
         rule = "radiotherapy.most_total_dose"
         yield _warning(rule, most, total, f"{text}, above {_amount(most)}")
     for target, course in courses:
         share, each = target.brain_share, course.doses_gy[-1]
-        if share >= rules.whole_brain_share.value and each > rules.whole_brain_fraction.value * (
-            1.0 + 1e-9
+        whole, largest = rules.whole_brain_share, rules.whole_brain_fraction
+        if (
+            whole is not None
+            and largest is not None
+            and share >= whole.value
+            and each > (largest.value * (1.0 + 1e-9))
         ):
             yield _warning(
                 "radiotherapy.whole_brain_fraction",
-                rules.whole_brain_fraction,
+                largest,
                 each,
                 f"A fraction gives {_plain(each)} Gy to a {target.covered} that holds "
-                f"{100 * share:.0f} % of the brain, more than "
-                f"{_amount(rules.whole_brain_fraction)}",
+                f"{100 * share:.0f} % of the brain, more than {_amount(largest)}",
             )
         wanted = rules.coverage
         if target.coverage < wanted.value:
@@ -190,17 +194,31 @@ def _doses(arm: ArmPlan, limits: Limits) -> Iterator[PlanWarning]:
 
 def _organs(arm: ArmPlan) -> Iterator[PlanWarning]:
     """The highest limit that is crossed, of each organ and measure."""
-    crossed: dict[tuple[str, str], tuple[float, OrganLimit]] = {}
+    crossed: dict[tuple[str, str], tuple[OrganReading, OrganLimit]] = {}
     for organ in arm.organs:
         for reading in organ.readings:
             key = reading.name, reading.limit.measure
             if reading.value_gy <= reading.limit.value:
                 continue
             if key not in crossed or crossed[key][1].value < reading.limit.value:
-                crossed[key] = reading.value_gy, reading.limit
-    for (name, measure), (value, limit) in crossed.items():
-        text = f"{measure} of {name} is {value:.1f} Gy EQD2, above {_amount(limit)}"
+                crossed[key] = reading, reading.limit
+    for (name, measure), (reading, limit) in crossed.items():
+        value, left = reading.value_gy, reading.recovered_gy
+        credit = "" if left is None else f" ({left:.1f} Gy with recovery of earlier courses)"
+        text = f"{measure} of {name} is {value:.1f} Gy EQD2{credit}, above {_amount(limit)}"
         yield _warning(f"organ.{name}", limit, value, text, limit.meaning)
+
+
+def _unknown(past: PastPlan) -> Iterator[PlanWarning]:
+    """Earlier radiotherapy that no organ dose can hold."""
+    for total in past.unknown_gy:
+        yield PlanWarning(
+            "radiotherapy.unknown_dose",
+            f"The dose of an earlier course of {_plain(total)} Gy is not known, so that organ "
+            "doses leave it out and no limit is checked against it; check its plan.",
+            total,
+            unit="Gy",
+        )
 
 
 def _drug(

@@ -98,12 +98,19 @@ class DifferentiableRun:
             raise InvalidInput(
                 "Gradients do not go through mass effect yet; set mass_effect = false in [model]."
             )
+        if not twin.model.grows:
+            raise InvalidInput(
+                "Gradients are of a model with growth; set growth to a law of growth in [model]."
+            )
         self.twin, self.regimen = twin, regimen
         self.model = compose(twin.model) if model is None else model
         self.prepared = prepare(twin)
         self.treatment = Treatment(self.prepared, regimen, twin.parameters)
         self.treatment.require_linear_quadratic("The gradient", independent=True)
         self.treatment.require_temozolomide_alone("The gradient")
+        self.treatment.require_planned_targets("The gradient")
+        self.treatment.require_even_oxygen("The gradient")
+        self.treatment.require_even_delivery("The gradient")
         wanted = checked_times(times, what="Output times")
         fields = checked_times(fields_at, what="Field times")
         for days in (wanted, fields):

@@ -6,7 +6,8 @@ Fractions of the carrying capacity; T is their sum::
     dead      d' = kill (all lines) - d ln2/T_half
     necrosis  n' = 0
 
-with g = 1 - T (logistic), -ln T (Gompertz) or 1 (exponential). A resistant line
+with g = 1 - T (logistic), -ln T (Gompertz), 1 (exponential) or 0 (none, where D is 0 as
+well and no proliferation rate is asked for). A resistant line
 grows alike and is killed less. With oxygen, after Swanson 2011, Cancer Res
 71:7366, doi 10.1158/0008-5472.CAN-11-1399 [equations as in public code], every
 line has a hypoxic half h, E being the effective supply from the vessels v::
@@ -76,7 +77,8 @@ def compose(choice: ModelChoice) -> Model:
     ('viable', 'resistant', 'dead', 'necrosis')
     """
     lines = ("viable", "resistant") if choice.resistant else ("viable",)
-    parameters = ["proliferation_rate", "dead_clearance_half_life"]
+    parameters = ["proliferation_rate"] if choice.grows else []
+    parameters.append("dead_clearance_half_life")
     if choice.resistant:
         parameters += [
             "resistant_fraction", "resistant_radiosensitivity", "resistant_drug_sensitivity",
@@ -131,7 +133,7 @@ def _killed(line: str, hypoxic: bool, p: SimpleNamespace) -> tuple[Any, Any]:
 def _rates(
     choice: ModelChoice, lines: tuple[str, ...], s: SimpleNamespace, p: SimpleNamespace
 ) -> Mapping[str, Rate]:
-    grown = p.proliferation_rate * growth_law(choice.growth, s.total)
+    grown = p.proliferation_rate * growth_law(choice.growth, s.total) if choice.grows else 0.0
     drug = {"viable": p.kill}
     if choice.resistant:
         drug["resistant"] = p.kill * p.resistant_drug_sensitivity

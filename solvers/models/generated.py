@@ -39,7 +39,7 @@ from twin.storage import cache_folder, write_atomically
 
 __all__ = [
     "LARGEST_EXPONENT", "PointwiseStep", "TracedRates", "phi_factors", "pointwise_step",
-    "traced_rates",
+    "step_by_places", "traced_rates",
 ]  # fmt: skip
 
 _importing = threading.Lock()
@@ -75,10 +75,15 @@ class PointwiseStep:
 @functools.lru_cache(maxsize=32)
 def pointwise_step(model: Model) -> PointwiseStep:
     """The compiled step of a model; its code is made on first use."""
-    source = _source(model)
-    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
-    module = _imported(f"twin_model_{digest}", source)
+    module = _compiled(_source(model))
     return PointwiseStep(module.forward, module.backward)
+
+
+@functools.lru_cache(maxsize=8)
+def step_by_places(model: Model) -> Callable[..., Any]:
+    """As `PointwiseStep.forward`, but ``forward(kill, state, ...)`` with a kill of each node."""
+    found: Callable[..., Any] = _compiled(_source(model, by_places=True)).forward
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,11 @@ def traced_rates(model: Model, exp: Callable[[Any], Any], log: Callable[[Any], A
         tuple(g != 0 for g in parts[2]),
         function,
     )
+
+
+def _compiled(source: str) -> ModuleType:
+    digest = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return _imported(f"twin_model_{digest}", source)
 
 
 def _imported(name: str, source: str) -> ModuleType:
@@ -313,7 +323,7 @@ def _stage_back(
     return lines
 
 
-def _source(model: Model) -> str:
+def _source(model: Model, *, by_places: bool = False) -> str:
     symbols = _Symbols(model)
     species, given = len(symbols.state), len(symbols.values)
     every = range(species)
@@ -322,6 +332,9 @@ def _source(model: Model) -> str:
     rows = [f"    s{k} = state[{k}]" for k in every]
     results = [f"    o{k} = result[{k}]" for k in every]
     read = [f"{body}u{k} = s{k}[i]" for k in every]
+    if by_places:
+        unpack[-1:] = []
+        read.append(f"{body}p{given - 1} = kill[i]")
     wrong = [f"{body}wrong += not u{k}.real >= lowest" for k in model.mobile]
     stiff = [
         f"{body}stiff += abs(x{tag}{k}.real) > {LARGEST_EXPONENT!r}"
@@ -336,7 +349,7 @@ def _source(model: Model) -> str:
     ]
     forward = [
         "@compiled_sums",
-        "def forward(state, result, p, tau, lowest):",
+        f"def forward({'kill, ' if by_places else ''}state, result, p, tau, lowest):",
         *unpack, *rows, *results,
         "    half = 0.5 * tau",
         "    wrong = 0",
@@ -377,4 +390,5 @@ def _source(model: Model) -> str:
         "from twin.compiled import compiled_sums",
         "",
     ]
-    return "\n".join([*head, "", *forward, "", "", *backward, ""])
+    rest = [] if by_places else ["", "", *backward]
+    return "\n".join([*head, "", *forward, *rest, ""])

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from twin.compiled import compiled
 from twin.mesh import Mesh
 
-__all__ = ["cells_at_voxels"]
+__all__ = ["cells_at_voxels", "linear_at"]
 
 Array = NDArray[Any]
 
@@ -89,3 +89,35 @@ def cells_at_voxels(
     found = np.full(shape, -1, np.int32)
     _fill(np.ascontiguousarray(points), mesh.cells, found, _TOLERANCE)
     return found
+
+
+def linear_at(
+    mesh: Mesh, values: NDArray[np.floating], cell: NDArray[np.integer], where: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values at points in cells, and the size of their gradient there, each shape (point,).
+
+    Parameters
+    ----------
+    mesh : Mesh
+    values : ndarray, any unit, shape (node,)
+        Linear in each cell.
+    cell : ndarray of int, shape (point,)
+        As `cells_at_voxels` gives it.
+    where : ndarray, [mm], shape (point, 3)
+
+    Examples
+    --------
+    >>> from twin.meshing.boxes import box_mesh
+    >>> mesh = box_mesh((2.0, 2.0, 2.0), (1, 1, 1))
+    >>> values, where = 3.0 * mesh.points[:, 0], np.array([[1.0, 1.0, 1.0]])
+    >>> found, slope = linear_at(mesh, values, np.array([0]), where)
+    >>> found.round(9).tolist(), slope.round(9).tolist()
+    ([3.0], [3.0])
+    """
+    used, number = np.unique(cell, return_inverse=True)
+    corners = mesh.points[mesh.cells[used]]
+    at = np.asarray(values, np.float64)[mesh.cells[used]]
+    edges = corners[:, 1:] - corners[:, :1]
+    gradient = np.linalg.solve(edges, (at[:, 1:] - at[:, :1])[..., None])[..., 0]
+    found = at[number, 0] + ((where - corners[number, 0]) * gradient[number]).sum(axis=1)
+    return found, np.linalg.norm(gradient, axis=1)[number]

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "train a neural surrogate of one patient on the solver"),
     "whatif": ("whatif", "ask the surrogate about one changed treatment"),
     "fit": ("fit", "dose response from colony counts, growth from tumour volumes"),
+    "trial": ("trial", "published trials predicted with values frozen on one of them"),
     "dvh": ("dvh", "dose-volume histograms of a plan's structures, of files alone"),
     "schema": ("schema", "JSON Schema of patient or study files"),
     "verify": ("verify", "hold the solver on this machine against known answers"),

@@ -12,7 +12,8 @@ DESCRIPTION = """\
 Say what every treatment of a study is before anything runs: fractions, drugs and
 operations with their dates, targets, doses to organs at risk, in what the arms
 differ, how many runs it will be; and warn where a planner would raise an eyebrow,
-with the limit and its source. No mesh is made."""
+with the limit and its source. No mesh is made, unless a target is guided by a
+predicted density."""
 EXAMPLES = """\
   twin plan demo/study.toml
   twin plan demo/study.toml --strict               exit with 1 if there are warnings
@@ -36,6 +37,13 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from twin.anatomy import read_anatomy
 
     read = read_study(arguments.study)
-    plan = plan_study(read.study, read_anatomy(arguments.patient or read.patient))
+    path = arguments.patient or read.patient
+    if read.study.density_guided:
+        from twin import load
+
+        with output.progress("loading the patient, to predict the density") as progress:
+            plan = plan_study(read.study, load(path, progress=progress))
+    else:
+        plan = plan_study(read.study, read_anatomy(path))
     output.result(str(plan), {"ok": True, "command": "plan", **plan_record(plan)})
     return 1 if arguments.strict and plan.warnings else 0

@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         patient = twin.load(patient_path, progress=progress)
     plan = study.describe(patient)
     if arguments.plan:
-        output.result(plan, {"ok": True, "command": "run", "plan": study.as_dict(patient)})
+        output.result(
+            plan, {"ok": True, "command": "run", "plan": study.resolved(patient).as_dict(patient)}
+        )
         return 0
     output.say(plan + "\n")
 

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     begin = time.perf_counter()
     read = read_study(arguments.study)
-    reference = reference_scenario(read.study)
+    reference_scenario(read.study)  # refuses before anything is loaded
     folder = Path(arguments.output)
     check_folder(folder)
     plan = Plan() if arguments.runs is None else Plan(training=arguments.runs)
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     with output.progress("loading the patient") as progress:
         patient = twin.load(path, progress=progress)
     read.study.check(patient)
+    reference = reference_scenario(read.study.resolved(patient))
     inputs = _inputs(patient, reference.regimen, read.study.days, plan, seed)
     kept = _same_model(folder, inputs)
     if kept is not None:
