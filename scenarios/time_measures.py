@@ -20,8 +20,8 @@ __all__ = ["RULE", "ArmTimes", "bounds_text", "time_measures"]
 #: Doubling is measured from progression on over so many days, [day].
 DOUBLING_DAYS = 56.0
 RULE = (
-    "Days gained (Neal 2013): on the date of the arm's first scan after radiotherapy (28 days "
-    "after a treatment without it), how many days earlier the arm without treatment had that "
+    "Days gained (Neal 2013): on the date of the arm's first scan after radiotherapy (day 28 "
+    "without it), how many days earlier the arm without treatment had that "
     "volume; '>' where it was never so small. "
     "Delay of progression: against the arm that it is compared with, by the daily volumes, and "
     "by scans, which know each date only between two of them. Doubling time: of the softened "
@@ -131,7 +131,7 @@ def _of_arm(
 
 
 def _date(arm: xr.Dataset, scans: Scans, horizon: float) -> float:
-    """Date of the first scan after radiotherapy; 28 days after it began where there is none."""
+    """Date of the first scan after radiotherapy; day 28 without radiotherapy."""
     given = np.asarray(arm["fraction_day"].values, float)
     if np.isfinite(given).any():
         return scans.scans[0].day if scans.scans else math.nan
