@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
+from twin.packaged_numbers import with_packaged_numbers
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
 from twin.units import parse_quantity
@@ -93,7 +93,7 @@ class Case:
         """The changed parameters as plain numbers in the units of `base`."""
         found: dict[str, float] = {}
         changes = {base.site.internal(name): value for name, value in self.changes.items()}
-        base = with_drug_parameters(base, changes)
+        base = with_packaged_numbers(base, changes)
         for name, value in changes.items():
             entry = base[name]
             if isinstance(value, str):
@@ -106,7 +106,7 @@ class Case:
     def parameters(self, base: ParameterSet) -> ParameterSet:
         """The parameter set of this case, each change checked against its range."""
         try:
-            return with_drug_parameters(base, self.changes).replace(**self.values(base))
+            return with_packaged_numbers(base, self.changes).replace(**self.values(base))
         except InvalidInput as error:
             if str(error).startswith("Case "):
                 raise

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.description import unpaired_sentences
 from scenarios.drug_changes import DRUG_FIELDS, changed_drugs
-from twin.courses import Course, Resection, Temozolomide
-from twin.drugs import drug_names, with_drug_parameters
+from twin.courses import Course, Hyperthermia, Resection, Temozolomide
+from twin.drugs import drug_names
 from twin.errors import InvalidInput
+from twin.packaged_numbers import with_packaged_numbers
 from twin.regimen import Regimen
 from twin.repopulation import against_kickoff
 from twin.units import parse_quantity
@@ -42,11 +43,26 @@ _TEMOZOLOMIDE: dict[str, tuple[str, str | None]] = {
 _RESECTION: dict[str, tuple[str, str | None]] = {
     "day": ("day", "day"),
     "structure": ("structure", None),
+    "margin": ("margin_mm", "mm"),
+    "residual": ("residual", "1"),
+}
+_HYPERTHERMIA: dict[str, tuple[str, str | None]] = {
+    "temperature": ("temperature_c", "degC"),
+    "minutes": ("minutes", "min"),
+    "sessions": ("sessions", ""),
+    "often": ("often", None),
 }
 _FIELDS = {
     "radiotherapy": _RADIOTHERAPY,
     "temozolomide": _TEMOZOLOMIDE,
     "resection": _RESECTION,
+    "hyperthermia": _HYPERTHERMIA,
+}
+#: Courses that a change may alter besides radiotherapy.
+_TYPES: dict[str, type[Temozolomide] | type[Resection] | type[Hyperthermia]] = {
+    "temozolomide": Temozolomide,
+    "resection": Resection,
+    "hyperthermia": Hyperthermia,
 }
 
 GRAMMAR = """\
@@ -56,10 +72,11 @@ radiotherapy.total_dose=40 Gy
 radiotherapy.start=35 day            also margin, planning_margin, target,
                                      boost_target, boost_total_dose
 temozolomide.cycles=3                also concurrent, first_cycle, later_cycles
-resection.day=7 day                  also structure
+resection.day=7 day                  also structure, margin, residual
+hyperthermia.minutes=45 min          also temperature, sessions, often
 lomustine.start=35 day               a drug by its schedule; also schedule, amount, break, delivery
 lomustine=off; on, with a schedule
-radiotherapy=off, temozolomide=off, temozolomide=on, resection=off
+radiotherapy=off, temozolomide=off, temozolomide=on, resection=off, hyperthermia=off
 parameters.alpha=0.05 1/Gy           any parameter of the patient, with its unit"""
 
 
@@ -109,7 +126,7 @@ def apply_changes(
         kind, _, key = name.partition(".")
         if kind == "parameters" and key:
             key = parameters.site.internal(key)
-            parameters = with_drug_parameters(parameters, [key])
+            parameters = with_packaged_numbers(parameters, [key])
             values[key] = parse_quantity(text, parameters[key].unit, where=name, at_least=None)
         elif kind in drugs and not key:
             drug_switches[kind] = _switch(name, text)
@@ -126,7 +143,7 @@ def apply_changes(
     sentences: list[str] = []
     regimen = _switched(regimen, switches, wanted, sentences)
     regimen = _changed_radiotherapy(regimen, wanted["radiotherapy"], sentences)
-    for kind, course_type in (("temozolomide", Temozolomide), ("resection", Resection)):
+    for kind, course_type in _TYPES.items():
         regimen = _changed(regimen, kind, course_type, wanted[kind], sentences)
     regimen = changed_drugs(regimen, drug_switches, drug_changes, sentences)
     for key, value in values.items():
@@ -187,7 +204,7 @@ def _unknown(name: str, parameters: ParameterSet) -> InvalidInput:
 def _of_kind(regimen: Regimen, kind: str) -> tuple[Course, ...]:
     if kind == "radiotherapy":
         return regimen.radiotherapy
-    return regimen.temozolomide if kind == "temozolomide" else regimen.resections
+    return tuple(course for course in regimen.courses if isinstance(course, _TYPES[kind]))
 
 
 def _switched(
@@ -261,7 +278,7 @@ def _changed_radiotherapy(
 def _changed(
     regimen: Regimen,
     kind: str,
-    course_type: type[Temozolomide] | type[Resection],
+    course_type: type[Temozolomide] | type[Resection] | type[Hyperthermia],
     fields: dict[str, Any],
     sentences: list[str],
 ) -> Regimen:

@@ -236,7 +236,16 @@ class ResectionTable(StudyTable):
     structure: str = Field(
         default="core", description="what is removed; core is enhancing tumour with its necrosis"
     )
+    margin: Millimetre = quantity("brain around the structure that is removed as well", "0 mm")
+    residual: float = Field(
+        default=0.0, ge=0.0, le=0.9, description="share of the cavity that stays as a rim"
+    )
 
     def course(self) -> Resection:
         """The operation, checked."""
-        return Resection(day=self.day, structure=self.structure)
+        return Resection(
+            day=self.day,
+            structure=self.structure,
+            margin_mm=self.margin,
+            residual=self.residual,
+        )

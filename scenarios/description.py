@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from solvers.mesh_error import edge_near_tumour
 from twin.drug_delivery import delivery_remarks
-from twin.drugs import with_drug_parameters
 from twin.markers import marker_sentences, unknown_markers
+from twin.packaged_numbers import with_packaged_numbers
 from twin.parameter_draws import unpaired
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "changes_text",
     "describe",
     "drug_remarks",
+    "illustrative",
     "unpaired_sentences",
     "unpaired_warnings",
     "warnings",
@@ -33,8 +34,26 @@ def warnings(study: Study, twin: Twin) -> list[str]:
     return [
         *warnings_of_arms(study, twin.calendar),
         *unpaired_warnings(study, twin.parameters),
+        *illustrative(study, twin),
         *_front_warning(study, twin),
     ]
+
+
+def illustrative(study: Study, twin: Twin) -> list[str]:
+    """What of a study rests on animals or cells in a dish, in plain sentences."""
+    found: list[str] = []
+    if twin.model.immunity:
+        found.append(
+            "Effector cells follow rates of a lymphoma of mice, rescaled by the assumed "
+            "immunity_volume, which decides whether the tumour escapes: an illustration, not a "
+            "forecast; give cases for it."
+        )
+    if any(scenario.regimen.hyperthermia for scenario in study.scenarios):
+        found.append(
+            "Thermal enhancement is that of cervical cancer cells in vitro, without "
+            "thermotolerance; for another tumour it is an illustration."
+        )
+    return found
 
 
 def warnings_of_arms(study: Study, calendar: Calendar) -> list[str]:
@@ -172,7 +191,7 @@ def describe(study: Study, twin: Twin) -> str:
 
 def changes_text(case: Case, base: ParameterSet) -> str:
     """What a case changes, with the values of `base` beside it."""
-    base = with_drug_parameters(base, case.changes)
+    base = with_packaged_numbers(base, case.changes)
     parts = [
         f"{base.site.parameter(name)} {value:g} instead of {base.value(name):g} {base[name].unit}"
         for name, value in case.values(base).items()

@@ -16,8 +16,8 @@ from scenarios.tumour_control import CONTROL_PARAMETERS
 from solvers.hypoxia import HYPOXIA_PARAMETERS
 from solvers.models import compose
 from twin.drug_delivery import BARRIER_QUANTITY, deliveries_of
-from twin.drugs import with_numbers_of
 from twin.markers import marker_sentences, unknown_markers
+from twin.packaged_numbers import numbers_of, with_numbers_in_use
 from twin.parameters import ParameterSet
 
 if TYPE_CHECKING:
@@ -57,8 +57,11 @@ def evidence_of(scenario: Scenario, twin: Twin) -> dict[str, str]:
     if scenario.rescaled is not None:
         names += scenario.rescaled.parameters
     drugs, deliveries = scenario.regimen.drug_names, deliveries_of(scenario.regimen)
-    known = with_numbers_of(twin.parameters, drugs)
-    names += [name for name in known for drug in drugs if name.startswith(f"{drug}_")]
+    known = with_numbers_in_use(twin.parameters, scenario.regimen, model)
+    owners = (*drugs, *numbers_of(scenario.regimen, model))
+    names += [name for name in known for owner in owners if name.startswith(f"{owner}_")]
+    if model.immunity:  # cells are counted
+        names.append("carrying_capacity")
     absent = {f"{drug}_{BARRIER_QUANTITY}" for drug in drugs if deliveries.get(drug) != "barrier"}
     if "grey_matter" not in known.site.tissues:
         absent.add("diffusivity_grey")

@@ -12,6 +12,7 @@ from scenarios.metrics.extinction import drawn_extinction, extinction_probabilit
 from solvers.fewest_cells import DAY, FIELD
 from solvers.prepared import prepare
 from solvers.tumour_pieces import Pieces, mesh_graph, tumour_pieces
+from twin.events import Removed
 from twin.response_entries import EXTINCTION
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def extinction(
                 continue
             day = float(run[DAY])
             removed = tuple(
-                dict.fromkeys(
-                    one.structure for one in scenario.regimen.resections if one.day <= day
-                )
+                dict.fromkeys(one.cavity for one in scenario.regimen.resections if one.day <= day)
             )
             pieces = left.pieces(removed, np.asarray(run[FIELD].values))
             cells = (
@@ -90,9 +89,9 @@ class _Left:
 
     def __init__(self, twin: Twin) -> None:
         self._prepared, self._mesh = prepare(twin), twin.mesh
-        self._known: dict[tuple[str, ...], tuple[Any, NDArray[np.float64]]] = {}
+        self._known: dict[Removed, tuple[Any, NDArray[np.float64]]] = {}
 
-    def pieces(self, removed: tuple[str, ...], density: NDArray) -> Pieces:
+    def pieces(self, removed: Removed, density: NDArray) -> Pieces:
         """Pieces of a density, between which no fluid and no cavity leads."""
         if removed not in self._known:
             active = self._prepared.active_cells(removed)

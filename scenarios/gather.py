@@ -25,8 +25,9 @@ from solvers.guided_targets import with_guided_targets
 from solvers.mesh_error import CURVES, with_error_bars
 from twin import response
 from twin.beams import CAVEAT as BEAMS
-from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput
+from twin.packaged_numbers import with_numbers_in_use
+from twin.regimen import Regimen
 from twin.results import (
     DENSITY_STEP,
     DOSE_STEP,
@@ -89,7 +90,7 @@ def gather(
 
     data: dict[str, Any] = {}
     names = [f"{curve}{end}" for curve in CURVES for end in ("", "_error", "_mesh_spread")]
-    moved = [name for name in ("largest_displacement",) if name in first]
+    moved = [name for name in ("largest_displacement", "effector_cells") if name in first]
     for name in (*names, "observed_order", *moved):
         values = np.array([[arm.fine[name].values for arm in row] for row in arms], np.float64)
         data[name] = (("scenario", "case", *arms[0][0].fine[name].dims), values)
@@ -344,7 +345,7 @@ def _fields(run_of: RunOf, scenarios: int) -> dict[str, Any]:
 
 
 def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dict[str, Any]:
-    drugs = sorted({name for scenario in study.scenarios for name in scenario.regimen.drug_names})
+    given = Regimen(*(course for one in study.scenarios for course in one.regimen.courses))
     regimens = [scenario.regimen for scenario in study.scenarios]
     more = [REDRAWN] if any(map(has_replans, regimens)) else []
     more += [BEAMS] if any(course.beams for one in regimens for course in one.radiotherapy) else []
@@ -357,7 +358,7 @@ def _attrs(study: Study, twin: Twin, first: xr.Dataset, edges: MeshEdges) -> dic
         "study": json.dumps(study.as_dict(twin), ensure_ascii=False),
         "regimen": json.dumps({s.name: s.regimen.as_dict() for s in study.scenarios}),
         "parameters": json.dumps(
-            with_numbers_of(twin.parameters, drugs).as_dict(), ensure_ascii=False
+            with_numbers_in_use(twin.parameters, given, twin.model).as_dict(), ensure_ascii=False
         ),
         "evidence": json.dumps({s.name: evidence_of(s, twin) for s in study.scenarios}),
         "options": first.attrs.get("options", "{}"),

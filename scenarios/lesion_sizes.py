@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from solvers.axial_slices import AxialSlices
 from solvers.lesions import Lesion, lesions_on
 from solvers.prepared import prepare
+from twin.events import Cavity, Removed
 from twin.response_entries import LESIONS
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def lesion_sizes(study: Study, twin: Twin, density: NDArray[np.float32]) -> dict
     )
     for i, scenario in enumerate(study.scenarios):
         scan_day[i, : len(days[i])] = days[i]
-        operations = [(one.day, one.structure) for one in scenario.regimen.resections]
+        operations = [(one.day, one.cavity) for one in scenario.regimen.resections]
         sizes[i, : len(days[i])] = _of_arm(
             study, twin, slices, density[i], level, days[i], operations
         )
@@ -94,7 +95,7 @@ def _of_arm(
     density: NDArray[np.float32],
     level: float,
     days: NDArray[np.float64],
-    operations: list[tuple[float, str]],
+    operations: list[tuple[float, str | Cavity]],
 ) -> NDArray[np.float64]:
     """Sizes on the scans of one arm, shape (scan, size)."""
     fields = study.field_times
@@ -124,7 +125,7 @@ def _of_arm(
     return result
 
 
-def _solid(twin: Twin, removed: tuple[str, ...]) -> NDArray[np.bool_]:
+def _solid(twin: Twin, removed: Removed) -> NDArray[np.bool_]:
     """Elements in which tumour is measured: no fluid, no cavity, no necrosis of day 0."""
     active: NDArray[np.bool_] = prepare(twin).active_cells(removed)
     return active & ~twin.mesh.cells_labelled("necrosis")

@@ -22,6 +22,7 @@ from solvers.mesh_error import edges_of
 from solvers.profiles import with_profile
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
+from twin.packaged_numbers import numbers_of, treatment_numbers
 from twin.results import open_results
 from twin.storage import sha256_of
 
@@ -118,6 +119,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         "fields": fields,
                         "solver": options,
                         **_drugs(scenario.regimen),
+                        **_treatments(scenario.regimen, twin),
                         **({} if setup is None else {"setup": setup.as_dict()}),
                         **_guided_digests(guided[i]),
                         **({} if fewest is None else {"fewest_from": fewest}),
@@ -153,6 +155,12 @@ def _drugs(regimen: Regimen) -> dict[str, Any]:
 def _guided_digests(guided: Mapping[str, GuidedTarget]) -> dict[str, Any]:
     """The voxels of density-guided targets; nothing where there are none."""
     return {"guided": {n: one.digest for n, one in guided.items()}} if guided else {}
+
+
+def _treatments(regimen: Regimen, twin: Twin) -> dict[str, Any]:
+    """The packaged numbers of a regimen's other treatments, and of parts of the model."""
+    numbers = {name: treatment_numbers(name).as_dict() for name in numbers_of(regimen, twin.model)}
+    return {"treatments": numbers} if numbers else {}
 
 
 def _kinds(twin: Twin, solver: Solver) -> list[tuple[str, Twin, Solver]]:

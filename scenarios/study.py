@@ -15,6 +15,7 @@ from scenarios import description
 from scenarios.arms import Case, Scenario
 from scenarios.pseudo_progression import require_pseudo_progression
 from scenarios.scans import ScanCalendar
+from solvers.checkpoint import check_effector_cells
 from solvers.drug_effects import doses_of_patient
 from solvers.guided_targets import check_guided
 from solvers.radiosensitivity import check_basis
@@ -23,9 +24,10 @@ from twin.double_counting import refuse_double_counting
 from twin.drug_delivery import check_deliveries
 from twin.drugs import load_drug
 from twin.errors import InvalidInput
-from twin.events import DrugDose, Fraction
+from twin.events import DrugDose, Fraction, HeatSession, ResectionEvent
 from twin.regimen import Regimen
-from twin.targets import structure_mask
+from twin.targets import cavity_mask
+from twin.temperature_map import temperature_on_grid
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,6 +43,11 @@ _FIELDS = (
     "scenarios", "cases", "days", "fields_every_days", "seed", "name", "scans", "isotoxic",
     "sensitivity",
 )  # fmt: skip
+_EVENT_WORDS = {
+    Fraction: "a fraction",
+    ResectionEvent: "a resection",
+    HeatSession: "a session of hyperthermia",
+}
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -193,7 +200,10 @@ class Study:
                 for course in scenario.regimen.radiotherapy:
                     check_dose(twin, course)
                 for operation in scenario.regimen.resections:
-                    structure_mask(twin, operation.structure)
+                    cavity_mask(twin, operation.structure, operation.margin_mm)
+                for heat in scenario.regimen.hyperthermia:
+                    temperature_on_grid(twin, heat)
+                check_effector_cells(scenario.regimen.drug_names, twin.model)
             except InvalidInput as error:
                 raise InvalidInput(f"Scenario {scenario.name!r}: {error}") from None
             for event in schedule.events:
@@ -203,7 +213,7 @@ class Study:
                         "treatment given already belongs in the patient's history."
                     )
                 if event.day > self.days and not isinstance(event, DrugDose):
-                    what = "a fraction" if isinstance(event, Fraction) else "a resection"
+                    what = _EVENT_WORDS.get(type(event), "a treatment")
                     raise InvalidInput(
                         f"Scenario {scenario.name!r} has {what} on day {event.day:g} "
                         f"({twin.calendar.text(event.day)}), after the horizon of {self.days:g} "

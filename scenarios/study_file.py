@@ -20,6 +20,7 @@ from scenarios.course_tables import (
     quantity,
 )
 from scenarios.fair_tables import IsotoxicTable, SensitivityTable
+from scenarios.hyperthermia_table import HyperthermiaTable
 from scenarios.scans import ScanCalendar
 from scenarios.study import LONGEST_STUDY_DAY, Case, Scenario, Study
 from twin.errors import InvalidInput
@@ -52,19 +53,25 @@ class ScenarioTable(StudyTable):
     temozolomide: TemozolomideTable | None = None
     drug: list[DrugTable] = Field(default_factory=list)
     resection: list[ResectionTable] = Field(default_factory=list)
+    hyperthermia: list[HyperthermiaTable] = Field(default_factory=list)
 
     def scenario(self) -> Scenario:
         """The arm, checked; errors name it."""
         tables: list[Any] = [*self.resection, *self.radiotherapy]
         if self.temozolomide is not None:
             tables.append(self.temozolomide)
-        tables += self.drug
+        tables += [*self.drug, *self.hyperthermia]
         try:
             self._check_drugs()
             if self.temozolomide is not None and not self.radiotherapy:
                 raise InvalidInput(
                     "temozolomide is given with radiotherapy, but there is none; add "
                     "[[scenario.radiotherapy]] or leave temozolomide out."
+                )
+            if self.hyperthermia and not self.radiotherapy:
+                raise InvalidInput(
+                    "hyperthermia is given with radiotherapy, but there is none; add "
+                    "[[scenario.radiotherapy]] or leave hyperthermia out."
                 )
             return Scenario(
                 self.name, Regimen(*(table.course() for table in tables)), self.compared_with

@@ -44,6 +44,7 @@ def reference_scenario(study: Study) -> Scenario:
         and arm.regimen.radiotherapy[0].density_guided_day is None
         and not arm.regimen.resections
         and not arm.regimen.drugs
+        and not arm.regimen.hyperthermia
     ]
     for arm in plain:
         if arm.regimen.temozolomide:

@@ -63,7 +63,9 @@ CONTROL_PARAMETERS = ("alpha", *_UNKNOWN, "transition_dose")
 NO_RADIOTHERAPY = "Without radiotherapy there is no probability of control."
 WITH_GROWTH = "The model grows, so that control is not asked of it."
 NO_CLONOGENS = "The parameters have no clonogen_density."
-OTHER_TREATMENT = "Drugs and operations are not in a probability of control, and this arm has some."
+OTHER_TREATMENT = (
+    "Drugs and operations are not in a probability of control, nor is heat, and this arm has some."
+)
 BY_LET = "An effectiveness by LET is not in a probability of control; give the dose a constant rbe."
 REDRAWN_TARGET = "A target that is redrawn during the run is not in a probability of control."
 BY_OXYGEN = "A hypoxia image is not in a probability of control; leave it out of the patient file."
@@ -233,7 +235,7 @@ def _reason(twin: Twin, regimen: Regimen) -> str:
         return NO_CLONOGENS
     if not regimen.radiotherapy:
         return NO_RADIOTHERAPY
-    if regimen.drug_names or regimen.resections:
+    if len(regimen.courses) > len(regimen.radiotherapy):
         return OTHER_TREATMENT
     named = {course.dose for course in regimen.radiotherapy}
     if any(plan.variable for name, plan in twin.doses.items() if name in named):

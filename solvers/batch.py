@@ -181,6 +181,7 @@ class _Block:
         for treatment in self.treatments[: self.count]:
             treatment.require_planned_targets("The batch")
             treatment.require_even_delivery("A batch")
+            treatment.require_known("A batch")
         states = [prepared.initial_state(request.parameters) for request in padded]
         self.viable, self.dead, self.necrosis = (
             np.stack([state[name].astype(np.float32) for state in states], axis=1)

@@ -25,8 +25,9 @@ from solvers.operators import DiffusionMatrix, mesh_operators
 from solvers.partition import Layout
 from solvers.prepared import Prepared
 from solvers.volumes import VisibleVolumes
-from twin.courses import Radiotherapy
+from twin.courses import Hyperthermia, Radiotherapy
 from twin.errors import InvalidInput, TherapyTwinError
+from twin.events import Removed
 from twin.mesh import Mesh
 from twin.parameters import ParameterSet
 from twin.patient import Twin
@@ -174,7 +175,7 @@ class PartPrepared(Prepared):
         self.share = part
 
     def diffusion(
-        self, parameters: ParameterSet, removed: tuple[str, ...] = (), *, clip: bool = True
+        self, parameters: ParameterSet, removed: Removed = (), *, clip: bool = True
     ) -> DiffusionMatrix:
         """The rows of the rank's own nodes; mass and inverse mass of all that it holds."""
         matrix = self._whole.diffusion(parameters, removed, clip=clip)
@@ -183,7 +184,7 @@ class PartPrepared(Prepared):
         )[0]
 
     def meter(
-        self, removed: tuple[str, ...], thresholds: tuple[float, ...], softness: float
+        self, removed: Removed, thresholds: tuple[float, ...], softness: float
     ) -> VisibleVolumes:
         """Measures visible volumes of the whole mesh from every rank's densities, [mm3]."""
 
@@ -220,6 +221,10 @@ class PartPrepared(Prepared):
         """As `Prepared.oxygen_factor`, of this rank's nodes."""
         found = self._whole.oxygen_factor(parameters)
         return None if found is None else self.share.mine(found)
+
+    def temperature_at_nodes(self, course: Hyperthermia) -> NDArray[np.float64]:
+        """Temperature of a course at the nodes that the rank holds, [degC], shape (local,)."""
+        return self.share.mine(self._whole.temperature_at_nodes(course))
 
 
 def _own_rows(matrix: DiffusionMatrix, layout: Layout) -> DiffusionMatrix:

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from twin.drugs import DrugData
     from twin.parameters import ParameterSet
 
-__all__ = ["DrugEffect", "EmaxKill", "LogKill", "doses_of_patient", "drug_effects", "sensitisation"]
+__all__ = [
+    "DrugEffect",
+    "EmaxKill",
+    "LogKill",
+    "acts_on_effector_cells",
+    "doses_by_drug",
+    "doses_of_patient",
+    "drug_effects",
+    "kinetics_of",
+    "sensitisation",
+]
 
 HOURS_PER_DAY = 24.0
 #: mL/min in L/h.
@@ -56,7 +66,9 @@ class Patient(Protocol):
 
 
 def doses_of_patient(doses: Sequence[DrugDose], patient: Patient) -> tuple[DrugDose, ...]:
-    """The doses with those for an exposure worked out, dose = AUC (GFR + 25) (Calvert 1989).
+    """The doses by this patient's body surface.
+
+    Those for an exposure are worked out as dose = AUC (GFR + 25) (Calvert 1989).
 
     Raises
     ------
@@ -70,7 +82,15 @@ def doses_of_patient(doses: Sequence[DrugDose], patient: Patient) -> tuple[DrugD
     >>> doses_of_patient([DrugDose(0.0, "carboplatin", float("nan"), auc=5.0)], patient)[0].mg_m2
     250.0
     """
-    return tuple(dose if dose.auc is None else _calvert(dose, dose.auc, patient) for dose in doses)
+    return tuple(_of_patient(dose, patient) for dose in doses)
+
+
+def _of_patient(dose: DrugDose, patient: Patient) -> DrugDose:
+    if dose.auc is not None:
+        return _calvert(dose, dose.auc, patient)
+    if dose.mg is not None:
+        return replace(dose, mg_m2=dose.mg / patient.body_surface_m2)
+    return dose
 
 
 def _calvert(dose: DrugDose, auc: float, patient: Patient) -> DrugDose:
@@ -210,7 +230,9 @@ def _panels(doses: Sequence[DrugDose], kinetics: Kinetics) -> NDArray[np.float64
 def drug_effects(
     doses: Sequence[DrugDose], parameters: ParameterSet, patient: Patient
 ) -> tuple[DrugEffect, ...]:
-    """The effect of each drug of a schedule, in the order in which they are first given.
+    """The effect of each drug that kills, in the order in which they are first given.
+
+    Checkpoint drugs kill nothing by themselves; `solvers.checkpoint` has them.
 
     Parameters
     ----------
@@ -219,14 +241,33 @@ def drug_effects(
         A number of a drug that is in it (``lomustine_kill``) takes the place of the drug's own.
     patient : Twin
     """
-    by_drug: dict[str, list[DrugDose]] = {}
-    for dose in doses_of_patient(doses, patient):
-        by_drug.setdefault(dose.drug, []).append(dose)
+    by_drug = doses_by_drug(doses, patient)
     drugs = {name: load_drug(name) for name in by_drug}
     refuse_double_counting(drugs.values(), parameters)
     return tuple(
-        _effect(drug, tuple(by_drug[name]), parameters, patient) for name, drug in drugs.items()
+        _effect(drug, by_drug[name], parameters, patient)
+        for name, drug in drugs.items()
+        if not acts_on_effector_cells(name)
     )
+
+
+def acts_on_effector_cells(drug: str) -> bool:
+    """Whether a drug kills nothing by itself, but lets effector cells kill faster.
+
+    Examples
+    --------
+    >>> acts_on_effector_cells("pembrolizumab"), acts_on_effector_cells("lomustine")
+    (True, False)
+    """
+    return load_drug(drug).effect == "checkpoint"
+
+
+def doses_by_drug(doses: Sequence[DrugDose], patient: Patient) -> dict[str, tuple[DrugDose, ...]]:
+    """The patient's doses of each drug, in the order in which they are first given."""
+    by_drug: dict[str, tuple[DrugDose, ...]] = {}
+    for dose in doses_of_patient(doses, patient):
+        by_drug[dose.drug] = (*by_drug.get(dose.drug, ()), dose)
+    return by_drug
 
 
 def _effect(
@@ -235,7 +276,7 @@ def _effect(
     if drug.patient_parameters:  # temozolomide, whose kill is by the area under the plasma curve
         kinetics = temozolomide(parameters, patient.body_surface_m2)
         return LogKill(drug.name, doses, kinetics, 1.0, parameters.value(f"{drug.name}_kill"))
-    kinetics = _kinetics(drug, parameters, patient)
+    kinetics = kinetics_of(drug, parameters, patient)
     ratio = drug.value("tumour_to_plasma", parameters)
     if drug.effect == "log-kill":
         return LogKill(drug.name, doses, kinetics, ratio, drug.value("kill", parameters))
@@ -250,7 +291,7 @@ def _effect(
     )
 
 
-def _kinetics(drug: DrugData, parameters: ParameterSet, patient: Patient) -> Kinetics:
+def kinetics_of(drug: DrugData, parameters: ParameterSet, patient: Patient) -> Kinetics:
     """The kinetics of a drug in a patient, from its clearance, half-lives and volume."""
     surface = patient.body_surface_m2
 

@@ -89,6 +89,8 @@ class FiniteElementSolver:
                 "dead_pool",
                 "mass_effect",
                 "replanning",
+                "hyperthermia",
+                "immunity",
             }
         )
 

@@ -186,6 +186,21 @@ class Growth:
         for row, share in surviving.items():
             survive(self.state[row], self.state[dead], share)
 
+    def kill(self, surviving: NDArray[np.float64]) -> None:
+        """Let a share at each node of all that is alive survive, [1], shape (node,)."""
+        self.irradiate(dict.fromkeys(self.model.alive, surviving))
+
+    def killed(
+        self, slope: NDArray[np.float64], state: NDArray[np.float64], rate: float
+    ) -> NDArray[np.float64]:
+        """The slope of a state whose live cells all die at a rate besides, [1/day]."""
+        found, (dead,) = slope.copy(), self.model.rows("dead")
+        for row in self.model.alive:
+            lost = rate * state[row]
+            found[row] -= lost
+            found[dead] += lost
+        return found
+
     def remove(self, nodes: NDArray[np.bool_]) -> None:
         """Empty the marked nodes of every species."""
         self.state[:, nodes] = 0.0

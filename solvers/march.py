@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.checkpoint import check_effector_cells
+from solvers.effector_cells import EffectorCells
+from solvers.event_effects import apply_event
 from solvers.growth import Growth, sum_of
-from solvers.kernels import cubic
 from solvers.mass_effect import UPDATE_STEPS, MassEffect
 from solvers.models import Model
+from solvers.moments import Interval, Kept, Moment
 from solvers.moving_operator import Operator
 from solvers.prepared import Prepared
 from solvers.shares import ALONE, Share
 from solvers.stepping import plan_steps
 from solvers.treatment import NO_DRUG, Treatment
 from twin.errors import InvalidInput, NotConverged
-from twin.events import Event, Fraction, ResectionEvent
+from twin.events import Event, Fraction, Removed, ResectionEvent
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 from twin.protocol import State
 from twin.regimen import Regimen
 
-__all__ = ["March", "Moment", "Stepping", "automatic_step"]
+__all__ = ["March", "Stepping", "automatic_step"]
 
 #: The tolerance is kept over so many days.
 TOLERANCE_DAYS = 100.0
@@ -82,49 +85,6 @@ def automatic_step(parameters: ParameterSet) -> float:
     return next((step for step in steps if rate * step <= 0.0901), 0.25)
 
 
-@dataclass(slots=True)
-class _Interval:
-    """The state on both sides of one step without a drug, and its slopes there."""
-
-    begin: float
-    end: float
-    states: tuple[NDArray[np.float64], NDArray[np.float64]]
-    slopes: tuple[NDArray[np.float64], NDArray[np.float64]]
-    sums: dict[tuple[int, ...], tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
-
-    def total(self, day: float, rows: tuple[int, ...]) -> NDArray[np.float64]:
-        """Sum of rows at `day` by the cubic that meets both states and slopes (Hermite)."""
-        if rows not in self.sums:
-            self.sums[rows] = tuple(sum_of(a, rows) for a in (*self.states, *self.slopes))
-        first, last, rising, ending = self.sums[rows]
-        tau, result = self.end - self.begin, np.empty_like(first)
-        cubic(first, last, rising, ending, (day - self.begin) / tau, tau, result)
-        return result
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What there is at one instant of a run.
-
-    Parameters
-    ----------
-    day : float, [day]
-    march : March
-        The run; its mass and resected structures are those of this instant.
-    """
-
-    day: float
-    march: March
-    interval: _Interval | None = None
-
-    def total(self, *names: str) -> NDArray[np.float64]:
-        """Sum of the named species, [1], shape (node,)."""
-        rows = self.march.model.rows(*names)
-        if self.interval is None:
-            return sum_of(self.march.growth.state, rows)
-        return self.interval.total(self.day, rows)
-
-
 class March:
     """A run that is stepped on from its start.
 
@@ -172,7 +132,7 @@ class March:
             self.treatment.redrawn.recall(start.memory, start.day)
         self.sensitivities = model.sensitivities(values)
         self.day = 0.0 if start is None else start.day
-        self.removed: tuple[str, ...] = () if start is None else start.removed
+        self.removed: Removed = () if start is None else start.removed
         past = [event for event in self.treatment.schedule.events if event.day <= self.day]
         rough = [0.0, *(event.day for event in past if isinstance(event, ResectionEvent))]
         self._smooth_from = max(rough) + 1.0
@@ -181,6 +141,7 @@ class March:
         self._trial = self.step_day if start is None or start.step_day is None else start.step_day
         state = _first_state(prepared, twin, model, start, profile, share)
         self.growth = Growth(model, values, state, share)
+        self.effectors = self._effectors(twin, start)
         self.mass_effect = self._mass_effect(twin, start)
         self._use_operators()
         if self.mass_effect is not None and not self.mass_effect.begun:
@@ -202,7 +163,17 @@ class March:
             return None  # no stress, and nothing moves
         every = UPDATE_STEPS * self.step_day * (0.5 if self.stepping.halved else 1.0)
         memory = None if start is None else start.memory
+        if memory is not None and "mass_effect_days" not in memory:
+            memory = None
         return MassEffect(self.prepared, self.parameters, every, memory)
+
+    def _effectors(self, twin: Twin, start: State | None) -> EffectorCells | None:
+        drugs = self.treatment.checkpoints
+        check_effector_cells([drug.name for drug in drugs], twin.model)
+        if not twin.model.immunity:
+            return None
+        memory = None if start is None else (start.memory or {})
+        return EffectorCells(twin.parameters, drugs, memory)
 
     def _visible(self) -> NDArray[np.float64]:
         return self.growth.total(self.model.visible)
@@ -218,24 +189,52 @@ class March:
         return self._diffusion if self.mass_effect is None else self.mass_effect.operator(day)
 
     def _apply(self, event: Event) -> None:
-        if isinstance(event, Fraction):
-            self.growth.irradiate(self.treatment.surviving(event, self.sensitivities))
-            if self.treatment.redrawn.orders_draw(event):
-                self.treatment.redrawn.draw(event, self._visible(), self.parameters)
-        elif isinstance(event, ResectionEvent) and event.structure not in self.removed:
-            self.removed = (*self.removed, event.structure)
-            self._use_operators()
-            self.growth.remove(self.mass == 0.0)
-            self._smooth_from = event.day + 1.0
-            if self.mass_effect is not None:
-                self.mass_effect.begin_again(event.day, self._visible())
+        apply_event(self, event)
+
+    def redraw_after(self, fraction: Fraction) -> None:
+        """Draw the target anew where the plan says so after this fraction."""
+        if self.treatment.redrawn.orders_draw(fraction):
+            self.treatment.redrawn.draw(fraction, self._visible(), self.parameters)
+
+    def resect(self, event: ResectionEvent) -> None:
+        """Take a cavity out of the mesh with all that is in it."""
+        if event.cavity in self.removed:
+            return
+        self.removed = (*self.removed, event.cavity)
+        self._use_operators()
+        self.growth.remove(self.mass == 0.0)
+        self._smooth_from = event.day + 1.0
+        if self.mass_effect is not None:
+            self.mass_effect.begin_again(event.day, self._visible())
 
     def _advance(self, begin: float, end: float) -> None:
         middle = 0.5 * (begin + end)
         halves = ((begin, middle), (middle, end))
         for first, last in halves if self.stepping.halved else ((begin, end),):
-            operator = self._operator(0.5 * (first + last))
+            operator, half = self._operator(0.5 * (first + last)), 0.5 * (first + last)
+            self._meet_effectors(first, half)
             self.growth.step(operator, last - first, *self.treatment.kills(first, last))
+            self._meet_effectors(half, last)
+
+    def _meet_effectors(self, begin: float, end: float) -> None:
+        """The pool's part of half a step: every live density by one factor."""
+        if self.effectors is None:
+            return
+        burden = self.amount(sum_of(self.growth.state, self.model.alive))
+        surviving = self.effectors.advance(begin, end, burden)
+        self.growth.kill(np.full(self.growth.state.shape[1], surviving))
+
+    def kept_effectors(self) -> float:
+        """Effector cells now, [cells]; 0 without them."""
+        return 0.0 if self.effectors is None else self.effectors.count
+
+    def _keep(self) -> Kept:
+        return Kept(self.growth.state.copy(), self.kept_effectors())
+
+    def _put_back(self, kept: Kept) -> None:
+        self.growth.state[:] = kept.state
+        if self.effectors is not None:
+            self.effectors.count = kept.effectors
 
     def to_day(self, day: float) -> None:
         """Step on to the last grid point that is not after `day`."""
@@ -270,10 +269,10 @@ class March:
         for event in events:
             self._apply(event)
 
-    def _pieces(self, end: float) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    def _pieces(self, end: float) -> Iterator[tuple[float, Kept]]:
         """Take the steps to `end`; after each, where it began and the state there."""
         while self.day < end:
-            begin, before = self.day, self.growth.state.copy()
+            begin, before = self.day, self._keep()
             if self.mass_effect is not None:
                 self.mass_effect.update(begin, self._visible())
             if self.stepping.tolerance is None:
@@ -283,7 +282,7 @@ class March:
                 self.day = self._adapted(begin, end, before)
             yield begin, before
 
-    def _adapted(self, begin: float, end: float, before: NDArray[np.float64]) -> float:
+    def _adapted(self, begin: float, end: float, before: Kept) -> float:
         """One step within the tolerance, by doubling; where it ended."""
         assert self.stepping.tolerance is not None  # noqa: S101
         allowed = self.stepping.tolerance / TOLERANCE_DAYS
@@ -293,7 +292,7 @@ class March:
             stop = end if tau > 0.999999 * (end - begin) else begin + tau
             self._advance(begin, stop)
             whole = sum_of(self.growth.state, rows)
-            self.growth.state[:] = before
+            self._put_back(before)
             middle = 0.5 * (begin + stop)
             self._advance(begin, middle)
             self._advance(middle, stop)
@@ -313,11 +312,9 @@ class March:
                     f"of {self.stepping.tolerance:g}; ask for a larger tolerance."
                 )
             self._trial = wished
-            self.growth.state[:] = before
+            self._put_back(before)
 
-    def _between(
-        self, begin: float, before: NDArray[np.float64], inside: list[float]
-    ) -> Iterator[Moment]:
+    def _between(self, begin: float, before: Kept, inside: list[float]) -> Iterator[Moment]:
         """Moments inside the step that has been taken; the run itself stays where it is."""
         smooth = (
             begin >= self._smooth_from and np.max(self.treatment.kills(begin, self.day)) < NO_DRUG
@@ -326,20 +323,27 @@ class March:
             after = self.growth.state
             day, slope = self._slope
             if day != begin or slope is None:
-                slope = self.growth.slope(self._operator(begin), before)
+                slope = self.growth.slope(self._operator(begin), before.state)
             slopes = slope, self.growth.slope(self._operator(self.day))
             self._slope = (self.day, slopes[1])
-            interval = _Interval(begin, self.day, (before, after), slopes)
+            cells = before.effectors, self.kept_effectors()
+            if self.effectors is not None:
+                kill = self.effectors.kill_rate(begin, self.day)
+                slopes = (
+                    self.growth.killed(slopes[0], before.state, kill * cells[0]),
+                    self.growth.killed(slopes[1], after, kill * cells[1]),
+                )
+            interval = Interval(begin, self.day, (before.state, after), slopes, cells)
             for day in inside:
                 yield Moment(day, self, interval)
             return
-        after, arrived = self.growth.state.copy(), self.day
+        arrived, after_all = self.day, self._keep()
         for day in inside:
-            self.growth.state[:] = before
+            self._put_back(before)
             self._advance(begin, day)
             self.day = day
             yield Moment(day, self)
-        self.growth.state[:] = after
+        self._put_back(after_all)
         self.day = arrived
 
     def amount(self, density: NDArray[np.float64]) -> float:
@@ -350,8 +354,9 @@ class March:
         """All that is needed to go on."""
         species = {name: self.share.whole(values) for name, values in self.growth.species().items()}
         trial = None if self.stepping.tolerance is None else self._trial
-        memory = {} if self.mass_effect is None else self.mass_effect.memory()
-        memory |= self.treatment.redrawn.memory()
+        memory: dict[str, NDArray[np.float64]] = {}
+        for part in (self.mass_effect, self.effectors, self.treatment.redrawn):
+            memory |= {} if part is None else part.memory()
         return State(self.day, species, self.removed, step_day=trial, memory=memory or None)
 
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from solvers.elasticity import ElasticBody, outer_nodes
 from solvers.moving_operator import MovingOperator, RemadeOperator
 from solvers.prepared import Prepared
+from twin.events import Removed
 from twin.parameters import ParameterSet
 
 __all__ = ["UPDATE_STEPS", "MassEffect", "memory_of_mass_effect"]
@@ -99,7 +100,7 @@ class MassEffect:
             self._first = memory["mass_effect_first"]
         self._exchange: dict[float, NDArray[np.float64]] = {}
 
-    def after(self, removed: tuple[str, ...]) -> None:
+    def after(self, removed: Removed) -> None:
         """Work on the anatomy after these resections."""
         prepared, parameters = self._prepared, self._parameters
         active = prepared.active_cells(removed)
@@ -116,7 +117,7 @@ class MassEffect:
             for day, moved in zip(self._days[-2:], self._moved[-2:], strict=True)
         }
 
-    def _body(self, removed: tuple[str, ...], active: NDArray[np.bool_]) -> ElasticBody:
+    def _body(self, removed: Removed, active: NDArray[np.bool_]) -> ElasticBody:
         mesh, poisson = self._prepared.twin.mesh, self._parameters.value("poisson_ratio")
         return ElasticBody(
             mesh,
@@ -127,7 +128,7 @@ class MassEffect:
             growing=active,
         )
 
-    def _young(self, removed: tuple[str, ...]) -> NDArray[np.float64]:
+    def _young(self, removed: Removed) -> NDArray[np.float64]:
         """Modulus of each element, [kPa], shape (cell,)."""
         mesh, value = self._prepared.twin.mesh, self._parameters.value
         young = np.full(len(mesh.cells), value("young_modulus_white"))

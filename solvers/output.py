@@ -14,11 +14,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from solvers.fewest_cells import FewestCells
-from solvers.march import Moment
 from solvers.models import Model
+from solvers.moments import Moment
 from solvers.prepared import Prepared
-from twin.drugs import with_numbers_of
 from twin.errors import InvalidInput, NotConverged
+from twin.packaged_numbers import with_numbers_in_use
 from twin.patient import Twin
 from twin.protocol import Save, checked_thresholds
 from twin.regimen import Regimen
@@ -59,6 +59,7 @@ class Recorder:
         model.rows(*kept)
         self._species = {name: np.zeros_like(self._density) for name in kept}
         self._fewest = FewestCells(save.fewest_from)
+        self._effectors = np.zeros(len(times)) if twin.model.immunity else None
         self._moved: _Moved | None = None
         if twin.model.mass_effect:
             self._moved = _Moved.of(nodes, len(twin.mesh.cells), len(times), len(field_times))
@@ -95,6 +96,8 @@ class Recorder:
                 self._check(day, march.share.most(float(living.max(initial=0.0))))
                 self._burden[k] = march.amount(living)
                 self._fewest.offer(day, self._burden[k], lambda: march.share.whole(living))
+        if self._effectors is not None and day in self._wanted:
+            self._effectors[self._wanted[day]] = moment.effector_cells
         if march.mass_effect is not None and self._moved is not None:
             displacement = march.mass_effect.displacement(day)
             if day in self._wanted:
@@ -141,6 +144,8 @@ class Recorder:
                 {"units": "1", "long_name": f"{name.replace('_', ' ')}, share of capacity"},
             )
         dataset = self._fewest.added_to(dataset)
+        if self._effectors is not None:
+            dataset = describe_variables(dataset.assign(effector_cells=("time", self._effectors)))
         return dataset if self._moved is None else self._moved.added_to(dataset)
 
 
@@ -226,7 +231,7 @@ def run_dataset(
         research_use_only=RESEARCH_USE_ONLY,
         twin_hash=twin.content_hash,
         regimen=json.dumps(regimen.as_dict()),
-        parameters=json.dumps(with_numbers_of(twin.parameters, regimen.drug_names).as_dict()),
+        parameters=json.dumps(with_numbers_in_use(twin.parameters, regimen, twin.model).as_dict()),
         options=json.dumps(dict(options)),
         versions=json.dumps(_versions()),
         label_names=json.dumps({str(k): v for k, v in mesh.label_names.items()}),

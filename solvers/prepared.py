@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.cavity import removed_cells
 from solvers.element_diffusivity import NO_MIGRATION, Fractions, element_diffusivity
 from solvers.hypoxia import dose_factor
 from solvers.initial_state import (
@@ -25,14 +26,16 @@ from solvers.tensor_diffusion import fibre_operators
 from solvers.tissue_fractions import TissueFractions
 from solvers.travel_distance import travel_distance
 from solvers.volumes import VisibleVolumes
-from twin.courses import Radiotherapy
+from twin.courses import Hyperthermia, Radiotherapy
 from twin.dose import DoseMap, dose_maps
 from twin.errors import InvalidInput
+from twin.events import Cavity, Removed
+from twin.hyperthermia import BODY_CELSIUS, HOTTEST_CELSIUS
 from twin.parameters import ParameterSet
 from twin.patient import Twin
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
-from twin.targets import structure_mask
+from twin.temperature_map import temperature_on_grid
 
 __all__ = ["Prepared", "prepare"]
 
@@ -76,9 +79,7 @@ class Prepared:
         found: MeshOperators = self._remember("operators", lambda: mesh_operators(self.twin.mesh))
         return found
 
-    def operators_of(
-        self, parameters: ParameterSet, removed: tuple[str, ...] = ()
-    ) -> MeshOperators:
+    def operators_of(self, parameters: ParameterSet, removed: Removed = ()) -> MeshOperators:
         """The operators that migration follows after these resections.
 
         Those of the tensor's fibres where the model's migration is "tensor", else
@@ -107,7 +108,7 @@ class Prepared:
         found: MovedTissue = self._remember("moved", lambda: MovedTissue(self.fractions))
         return found
 
-    def active_cells(self, removed: tuple[str, ...] = ()) -> NDArray[np.bool_]:
+    def active_cells(self, removed: Removed = ()) -> NDArray[np.bool_]:
         """Elements in which the tumour can live, shape (cell,)."""
         active = ~self.twin.mesh.cells_labelled(*BARRIERS)
         for name in removed:
@@ -122,22 +123,9 @@ class Prepared:
 
         return self._remember("living", make)
 
-    def removed_cells(self, structure: str) -> NDArray[np.bool_]:
-        """Elements whose centre lies in a structure, shape (cell,)."""
-
-        def make() -> NDArray[np.bool_]:
-            labelled = {"enhancing": ("enhancing",), "core": ("enhancing", "necrosis")}
-            if structure in labelled:
-                return self.twin.mesh.cells_labelled(*labelled[structure])
-            inside = at_nodes(self.twin, structure_mask(self.twin, structure).astype(np.float32))
-            found = inside[self.twin.mesh.cells].mean(axis=1) >= 0.5
-            if not found.any():
-                raise InvalidInput(
-                    f"The structure {structure!r} is too small for the mesh to be resected."
-                )
-            return found
-
-        return self._remember(("removed", structure), make)
+    def removed_cells(self, cavity: str | Cavity) -> NDArray[np.bool_]:
+        """Elements that a resection takes out, shape (cell,); see `solvers.cavity`."""
+        return self._remember(("removed", cavity), lambda: removed_cells(self.twin, cavity))
 
     def diffusivity(
         self,
@@ -162,7 +150,7 @@ class Prepared:
         )
 
     def diffusion(
-        self, parameters: ParameterSet, removed: tuple[str, ...] = (), *, clip: bool = True
+        self, parameters: ParameterSet, removed: Removed = (), *, clip: bool = True
     ) -> DiffusionMatrix:
         """The diffusion operator for these parameters after these resections."""
         along_fibres = self.twin.model.migration == "tensor"
@@ -243,7 +231,7 @@ class Prepared:
         return {**found, "beyond": beyond, "beyond_slope": slope, "necrotic": necrotic}
 
     def meter(
-        self, removed: tuple[str, ...], thresholds: tuple[float, ...], softness: float
+        self, removed: Removed, thresholds: tuple[float, ...], softness: float
     ) -> VisibleVolumes:
         """Measures visible volumes after these resections, [mm3]."""
 
@@ -329,6 +317,18 @@ class Prepared:
         found: NDArray[np.float64] = self._remember("perfusion", make)
         return found
 
+    def temperature_at_nodes(self, course: Hyperthermia) -> NDArray[np.float64]:
+        """Temperature in the sessions of a course at the nodes, [degC], shape (node,)."""
+        name = course.temperature_map
+        map_ = None if name is None else id(self.twin.temperatures.get(name))
+        key = ("temperature", course.temperature_c, course.structure, name, map_)
+
+        def make() -> NDArray[np.float64]:
+            found = at_nodes(self.twin, temperature_on_grid(self.twin, course))
+            return np.clip(found, BODY_CELSIUS, HOTTEST_CELSIUS)
+
+        return self._remember(key, make)
+
     def planned(self, course: Radiotherapy) -> PlannedDose | None:
         """The treatment plan's dose that a course names, if the twin has it."""
         return None if course.dose is None else self.twin.doses.get(course.dose)
@@ -359,7 +359,8 @@ def _identity(twin: Twin) -> Hashable:
     fibres = id(twin.tensor) if twin.model.migration == "tensor" else None
     doses = tuple((name, id(dose)) for name, dose in sorted(twin.doses.items()))
     images = id(twin.evidence), id(twin.hypoxia), id(twin.perfusion)
-    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, images, doses
+    heat = tuple((name, id(part)) for name, part in sorted(twin.temperatures.items()))
+    return id(twin.mesh), id(twin.tissues), masks, maps, fibres, images, doses, heat
 
 
 def _course(twin: Twin) -> Hashable:

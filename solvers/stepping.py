@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.drug_effects import acts_on_effector_cells
 from twin.errors import InvalidInput
 from twin.events import DrugDose, Event, ResectionEvent, Schedule
 
@@ -102,15 +103,20 @@ def _pulse_borders(schedule: Schedule) -> set[float]:
         event.day + after
         for event in schedule.events
         if isinstance(event, DrugDose) and event.drug not in MILD
-        for after in PULSE_BORDERS
+        for after in (PULSE_BORDERS[:1] if _slow(event) else PULSE_BORDERS)
     }
+
+
+def _slow(event: DrugDose) -> bool:
+    """Whether a dose acts for weeks and at once: a checkpoint drug's."""
+    return acts_on_effector_cells(event.drug)
 
 
 def _daily_borders(schedule: Schedule) -> set[float]:
     """Days between which a wide grid takes steps of a day, [day]."""
     borders = {1.0, 2.0}
     for event in schedule.events:
-        if isinstance(event, DrugDose):
+        if isinstance(event, DrugDose) and not _slow(event):
             day = float(np.floor(event.day))
             borders |= {day, day + 1.0, day + 2.0}
         elif isinstance(event, ResectionEvent):

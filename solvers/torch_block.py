@@ -23,7 +23,7 @@ from solvers.torch_plan import Move, Run
 from solvers.torch_steps import GraphLaplacian, Reaction, Rows, diffuse, migration
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
-from twin.events import Event, Fraction, ResectionEvent
+from twin.events import Event, Fraction, Removed, ResectionEvent
 
 __all__ = ["Block", "Instant"]
 
@@ -44,7 +44,7 @@ class Instant:
     run : int
         Its column.
     day : float, [day]
-    removed : tuple of str
+    removed : tuple of str or Cavity
         What has been resected from it.
     total : callable
         From numbers of species to their sum, [1], shape (node,).
@@ -52,7 +52,7 @@ class Instant:
 
     run: int
     day: float
-    removed: tuple[str, ...]
+    removed: Removed
     total: Callable[[tuple[int, ...]], Tensor]
 
 
@@ -288,8 +288,8 @@ class Block:
         if fractions:
             self._irradiate(fractions)
         for column, event in events.items():
-            if isinstance(event, ResectionEvent) and event.structure not in self.removed[column]:
-                self.removed[column] = (*self.removed[column], event.structure)
+            if isinstance(event, ResectionEvent) and event.cavity not in self.removed[column]:
+                self.removed[column] = (*self.removed[column], event.cavity)
                 self._use_operators()
                 mass = self._prepared.operators.lumped_mass(
                     self._prepared.active_cells(self.removed[column])

@@ -19,6 +19,7 @@ from solvers.operators import DiffusionMatrix
 from solvers.prepared import Prepared
 from solvers.torch_steps import GraphLaplacian
 from twin.errors import InvalidInput
+from twin.events import Removed
 from twin.parameters import ParameterSet
 
 __all__ = ["laplacian_of"]
@@ -27,7 +28,7 @@ __all__ = ["laplacian_of"]
 def laplacian_of(
     prepared: Prepared,
     parameters: ParameterSet,
-    removed: tuple[str, ...],
+    removed: Removed,
     diffusivities: Sequence[Tensor | None],
     matrix: DiffusionMatrix,
     *,

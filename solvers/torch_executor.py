@@ -348,6 +348,7 @@ def _check_supported(choice: ModelChoice) -> None:
     for wanted, what in (
         (not choice.grows, 'model without growth (growth = "none")'),
         (choice.mass_effect, "mass effect (mass_effect = true)"),
+        (choice.immunity, "effector cells (immunity = true)"),
         (choice.migration == "tensor", 'diffusion along fibres (migration = "tensor")'),
     ):
         if wanted:

@@ -14,6 +14,7 @@ from solvers.output import Recorder
 from solvers.prepared import Prepared
 from solvers.torch_block import Instant
 from solvers.volumes import TABLE_TOP, softened_table
+from twin.events import Removed
 from twin.patient import Twin
 from twin.protocol import Save
 
@@ -39,7 +40,7 @@ class TensorRecorder(Recorder):
     ) -> None:
         super().__init__(prepared, twin, model, save, times, field_times)
         self._device = device
-        self._masses: dict[tuple[str, ...], NDArray[np.float64]] = {}
+        self._masses: dict[Removed, NDArray[np.float64]] = {}
 
     def record_instant(self, instant: Instant) -> None:
         """Write down one output."""
@@ -61,7 +62,7 @@ class TensorRecorder(Recorder):
             for name, values in self._species.items():
                 values[k] = instant.total(rows(name)).cpu().numpy()
 
-    def _mass(self, removed: tuple[str, ...]) -> NDArray[np.float64]:
+    def _mass(self, removed: Removed) -> NDArray[np.float64]:
         if removed not in self._masses:
             active = self._prepared.active_cells(removed)
             self._masses[removed] = self._prepared.operators.lumped_mass(active)
@@ -116,7 +117,7 @@ class TensorVolumes:
     def of(
         cls,
         prepared: Prepared,
-        removed: tuple[str, ...],
+        removed: Removed,
         thresholds: tuple[float, ...],
         softness: float,
         device: torch.device,

@@ -14,7 +14,7 @@ from solvers.prepared import Prepared
 from solvers.stepping import plan_steps
 from solvers.treatment import NO_DRUG, Treatment
 from twin.errors import InvalidInput
-from twin.events import Event, ResectionEvent
+from twin.events import Event, Removed, ResectionEvent
 from twin.parameters import ParameterSet
 from twin.protocol import State
 from twin.regimen import Regimen
@@ -59,7 +59,7 @@ class Run:
         step_day: float,
         state: NDArray[np.float64],
         begin: float | None = None,
-        removed: tuple[str, ...] = (),
+        removed: Removed = (),
     ) -> None:
         self.regimen, self.parameters = regimen, parameters
         self.values = model.values_of(parameters)[:-1]
@@ -68,6 +68,7 @@ class Run:
         self.treatment.require_planned_targets("The tensor executor")
         self.treatment.require_even_oxygen("The tensor executor")
         self.treatment.require_even_delivery("The tensor executor")
+        self.treatment.require_known("The tensor executor")
         schedule = self.treatment.schedule
         self.begin = 0.0 if begin is None else begin
         self.state, self.removed = state, removed
@@ -97,8 +98,8 @@ class Run:
             last = bool(step.outputs) and step.outputs[-1] == step.end
             moves.append(Move(step.begin, step.end, step.events, last, inside))
             for event in step.events:
-                if isinstance(event, ResectionEvent) and event.structure not in removed:
-                    removed.add(event.structure)
+                if isinstance(event, ResectionEvent) and event.cavity not in removed:
+                    removed.add(event.cavity)
                     smooth_from = event.day + 1.0
         return moves
 

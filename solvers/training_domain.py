@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from solvers.batch import Request
-from twin.courses import Radiotherapy, Temozolomide
+from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput, OutsideTrainingDomain
 from twin.parameters import ParameterSet
 from twin.regimen import Regimen
@@ -132,6 +132,10 @@ class TrainingDomain:
                 f"({', '.join(drug.name for drug in self.reference.drugs)}), only temozolomide as "
                 "it is usual; choose another reference."
             )
+        if other := _untrained(self.reference):
+            raise InvalidInput(
+                f"A surrogate's reference has no {' and no '.join(other)}; choose another one."
+            )
         if self.reference.radiotherapy[0].boost_target is not None:
             raise InvalidInput("A surrogate's reference has no boost; choose another reference.")
         if self.reference.radiotherapy[0].replans:
@@ -217,6 +221,7 @@ class TrainingDomain:
         if regimen.drugs:
             names = " and ".join(dict.fromkeys(drug.name for drug in regimen.drugs))
             reasons.append(f"no {names} by a schedule of its own was trained")
+        reasons += [f"no {name} was trained" for name in _untrained(regimen)]
         if len(regimen.radiotherapy) != 1:
             reasons.append(
                 f"it was trained on one course of radiotherapy, not {len(regimen.radiotherapy)}"
@@ -304,3 +309,10 @@ class TrainingDomain:
             ParameterSet.from_dict(content["parameters"], where="model"),
             float(content["horizon_day"]),
         )
+
+
+def _untrained(regimen: Regimen) -> list[str]:
+    """Kinds of course that no surrogate learns, but for those with a sentence of their own."""
+    known = (Radiotherapy, Temozolomide, Drug, Resection)
+    others = [course for course in regimen.courses if not isinstance(course, known)]
+    return list(dict.fromkeys(type(course).__name__.lower() for course in others))

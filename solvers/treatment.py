@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.checkpoint import checkpoints
 from solvers.dose_response import log_surviving_fraction, proton_factors
 from solvers.drug_delivery import placed_effects
 from solvers.drug_effects import drug_effects, sensitisation
+from solvers.heat import Heat
 from solvers.prepared import Prepared
 from solvers.radiosensitivity import check_basis
 from solvers.redrawn_doses import RedrawnDoses
@@ -30,6 +32,8 @@ NO_DRUG = 1e-7
 #: Damage of earlier fractions that pairs with a later one counts from this share on: a daily
 #: course with repair half-lives of two hours has none.
 UNREPAIRED = 1e-3
+#: Events that every executor knows.
+_KNOWN = {"Fraction", "DrugDose", "ResectionEvent"}
 #: A drug's pulse is followed in parts of this length [day]; temozolomide's half-life is 0.09.
 PULSE_DAY = 0.125
 
@@ -39,8 +43,11 @@ class Treatment:
 
     def __init__(self, prepared: Prepared, regimen: Regimen, parameters: ParameterSet) -> None:
         twin = prepared.twin
-        self.schedule = regimen.schedule(twin.calendar)
+        self._given = regimen.schedule(twin.calendar)
         self._prepared, self._regimen, self._parameters = prepared, regimen, parameters
+        self.heat = Heat(prepared, regimen, self._given, parameters)
+        #: What a run stops for: sessions of heat that kill nothing by themselves are left out.
+        self.schedule = self._given if self.heat.kills else self._given.without_heat()
         self._surviving: dict[Any, NDArray[np.float64]] = {}
         if self.schedule.fractions:
             check_basis(parameters, twin.model)
@@ -50,6 +57,7 @@ class Treatment:
         self._unrepaired = self._repair()
         self._transition = parameters.value_or("transition_dose", np.inf)
         self._drugs = drug_effects(self.schedule.drug_doses, parameters, twin)
+        self.checkpoints = checkpoints(self.schedule.drug_doses, parameters, twin)
         self._gain = self._sensitised()
         self._placed = placed_effects(self._drugs, regimen, parameters, prepared)
 
@@ -67,8 +75,10 @@ class Treatment:
         return {row: self._share(fraction, factors) for row, factors in sensitivities.items()}
 
     def kind_of(self, fraction: Fraction) -> tuple[Any, ...]:
-        """What the survival of a fraction depends on: its dose map, what is unrepaired, drugs."""
-        return self.redrawn.map_of(fraction), self._unrepaired[fraction], self.gain(fraction)
+        """What the survival of a fraction depends on: dose map, what is unrepaired, drugs, heat."""
+        warmth = self.heat.warmth(fraction)
+        dose = self.redrawn.map_of(fraction)
+        return dose, self._unrepaired[fraction], self.gain(fraction), warmth
 
     def _share(self, fraction: Fraction, factors: tuple[float, float]) -> NDArray[np.float64]:
         unrepaired = self._unrepaired[fraction]
@@ -80,17 +90,20 @@ class Treatment:
             if of_alpha == 0.0:
                 self._surviving[key] = np.ones_like(dose)
             else:
+                warmth = self.heat.warmth(fraction)
+                warm, curved = (1.0, 1.0) if warmth is None else self.heat.factors(warmth)
                 gain = self.gain(fraction)  # of alpha alone, beta stays
                 log = self._log_survival(
                     self.redrawn.map_of(fraction),
                     dose,
-                    alpha * of_alpha * gain,
+                    alpha * of_alpha * gain * warm,
                     ratio,
-                    of_alpha / of_beta * gain,
+                    of_alpha / of_beta * gain * (warm / curved),
                 )
                 ratio *= of_alpha / of_beta
                 for course, share in unrepaired:  # 2 beta d_j sum_i d_i exp(-mu (t_j - t_i))
-                    log -= 2.0 * alpha * of_alpha / ratio * share * dose * self._effective(course)
+                    pairs = 2.0 * alpha * of_alpha / ratio * share * curved
+                    log -= pairs * dose * self._effective(course)
                 self._surviving[key] = np.exp(log)
         return self._surviving[key]
 
@@ -98,9 +111,9 @@ class Treatment:
         self,
         number: int,
         dose: NDArray[np.float64],
-        alpha: float,
+        alpha: float | NDArray[np.float64],
         ratio: float,
-        of_ratio: float,
+        of_ratio: float | NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Logarithm of what survives a fraction alone, at the nodes, shape (node,).
 
@@ -188,6 +201,23 @@ class Treatment:
                 f"{what} knows no drug but temozolomide, and this treatment has "
                 f"{' and '.join(others) or 'one that sensitises to radiation'}; use the "
                 "finite-element solver, or leave it out."
+            )
+
+    def require_known(self, what: str) -> None:
+        """Refuse treatments that only the finite-element solver knows.
+
+        Raises
+        ------
+        InvalidInput
+            Hyperthermia, a checkpoint drug, or a treatment of one's own.
+        """
+        others = {type(event).__name__ for event in self._given.events} - _KNOWN
+        names = ["hyperthermia" if name == "HeatSession" else name for name in sorted(others)]
+        names += [drug.name for drug in self.checkpoints]
+        if names:
+            raise InvalidInput(
+                f"{what} knows no {' and no '.join(names)}; use the finite-element solver, or "
+                "leave it out."
             )
 
     def unrepaired(self, fraction: Fraction) -> tuple[tuple[int, float], ...]:

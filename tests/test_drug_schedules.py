@@ -33,6 +33,7 @@ def dates(drug, *others):
         ("60 mg/m2 every 21 days, 4 cycles", ["60 mg/m2 on day 1 of 21, 4 cycles"]),
         ("60 mg/m2 every 3 weeks, 4 cycles", ["60 mg/m2 on day 1 of 21, 4 cycles"]),
         ("AUC 5 day 1 of 21, 4 cycles", ["AUC 5 on day 1 of 21, 4 cycles"]),
+        ("200 mg every 3 weeks, 9 cycles", ["200 mg on day 1 of 21, 9 cycles"]),
         (
             "75 mg/m2 daily during radiotherapy, then 150 mg/m2 days 1-5 of 28, 1 cycle, then "
             "200 mg/m2 days 1–5 of 28, 5 cycles",
@@ -50,8 +51,9 @@ def test_every_form_can_be_read(text, says):
 
 @pytest.mark.parametrize(
     "text",
-    ["as usual", "", "110 mg day 1 of 42, 6 cycles", "110 mg/m2 day 1 of 42", "AUC x every 21 days",
-     "lots mg/m2 every 21 days, 4 cycles", "60 mg/m2 every 21 days, 4 cycles then",
+    ["as usual", "", "110 mg/kg day 1 of 42, 6 cycles", "110 mg/m2 day 1 of 42",
+     "AUC x every 21 days", "lots mg/m2 every 21 days, 4 cycles",
+     "60 mg/m2 every 21 days, 4 cycles then",
      "20 mg/m2 days 1-3-5 of 28, 2 cycles"],
 )  # fmt: skip
 def test_what_cannot_be_read_shows_the_three_forms(text):

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: results of a study of the default model.
 NEVER_IN_A_STUDY = {
     *("axis", "displacement", "von_mises", "largest_displacement"),
+    "effector_cells",
     *(f"tumour_volume_soft_{end}" for end in ("low", "high", "extrapolated")),
     "tumour_volume_extrapolated",
     *(f"tumour_control{end}" for end in ("", "_population", "_draws")),

@@ -12,7 +12,7 @@ from scenarios.study import Case, Study
 from scenarios.tumour_control import DRAWS, control_of, regrown_bed
 from solvers.radiosensitivity import check_basis
 from twin.anatomy import read_anatomy
-from twin.courses import Drug, Radiotherapy, Resection
+from twin.courses import Drug, Hyperthermia, Radiotherapy, Resection
 from twin.dose import dose_maps
 from twin.errors import InvalidInput
 from twin.examples import data_folder
@@ -111,6 +111,7 @@ def test_large_fractions_are_straight_above_the_transition_dose():
         ((), "Without radiotherapy"),
         ((course(60.0, 20), TAXANE), "Drugs"),
         ((course(60.0, 20), Resection(day=7)), "Drugs and operations"),
+        ((course(60.0, 20), Hyperthermia(temperature_c=41.0)), "Drugs and operations"),
     ],
 )  # fmt: skip
 def test_what_is_not_in_it_has_no_probability(prostate, courses, reason):

@@ -12,7 +12,7 @@ from twin.lazy_names import lazy_names
 if TYPE_CHECKING:
     from twin.building import build, load
     from twin.calendar import Calendar
-    from twin.courses import Drug, Radiotherapy, Resection, Temozolomide
+    from twin.courses import Drug, Hyperthermia, Radiotherapy, Resection, Temozolomide
     from twin.errors import (
         GeometryMismatch,
         InvalidInput,
@@ -38,6 +38,7 @@ _HOME = {
     "Drug": "courses",
     "GeometryMismatch": "errors",
     "Grid": "patient",
+    "Hyperthermia": "courses",
     "Image": "images",
     "InvalidInput": "errors",
     "Mesh": "mesh",
@@ -71,6 +72,7 @@ __all__ = [
     "Drug",
     "GeometryMismatch",
     "Grid",
+    "Hyperthermia",
     "Image",
     "InvalidInput",
     "Mesh",

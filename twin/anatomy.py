@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.assemble import doses_of, read_written, structures_of
+from twin.assemble import doses_of, read_written, structures_of, temperatures_of
 from twin.built_folder import read_built
 from twin.calendar import Calendar
 from twin.hypoxia import HypoxiaImage
@@ -23,6 +23,7 @@ from twin.patient_images import read_voxels
 from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
+from twin.temperature_map import TemperatureMap
 
 if TYPE_CHECKING:
     from twin.guided_target import GuidedTarget
@@ -53,6 +54,8 @@ class Anatomy:
         Where the dose of every course goes instead of its place.
     hypoxia : HypoxiaImage or None
         By which the effect of radiation varies from place to place.
+    temperatures : mapping of str to TemperatureMap
+        Of hyperthermia, for courses that name one.
     model : ModelChoice
         The growth model.
     perfusion : ndarray of float32 or None, shape of the grid
@@ -73,6 +76,7 @@ class Anatomy:
     gfr_ml_min: float | None = None
     setup: SetupError | None = None
     hypoxia: HypoxiaImage | None = None
+    temperatures: Mapping[str, TemperatureMap] = field(default_factory=dict)
     model: ModelChoice = field(default_factory=ModelChoice)
     perfusion: NDArray[np.float32] | None = None
     guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
@@ -119,6 +123,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
             doses=built.doses,
             gfr_ml_min=built.gfr_ml_min,
             hypoxia=built.hypoxia,
+            temperatures=built.temperatures,
             model=built.model,
             perfusion=built.perfusion,
         )
@@ -137,6 +142,7 @@ def read_anatomy(path: str | os.PathLike[str]) -> Anatomy:
         doses=doses_of(content, voxels, file),
         gfr_ml_min=content.patient.gfr,
         hypoxia=voxels.hypoxia,
+        temperatures=temperatures_of(content, voxels, file),
         model=content.model.choice,
         perfusion=voxels.perfusion,
     )

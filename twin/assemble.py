@@ -17,8 +17,9 @@ from twin.planned_dose import PlannedDose, read_planned_dose
 from twin.protocol import Progress
 from twin.regimen import Regimen
 from twin.site import site_of
+from twin.temperature_map import TemperatureMap, read_temperature_map
 
-__all__ = ["assemble", "doses_of", "read_written", "structures_of"]
+__all__ = ["assemble", "doses_of", "read_written", "structures_of", "temperatures_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -69,6 +70,7 @@ def assemble(
         doses=doses_of(content, voxels, path),
         gfr_ml_min=content.patient.gfr,
         perfusion=voxels.perfusion,
+        temperatures=temperatures_of(content, voxels, path),
     )
 
 
@@ -94,6 +96,22 @@ def doses_of(content: PatientFile, voxels: PatientVoxels, path: Path) -> dict[st
             where=f"{path.name}: doses, {name}",
         )
         for name, table in content.doses.items()
+    }
+
+
+def temperatures_of(
+    content: PatientFile, voxels: PatientVoxels, path: Path
+) -> dict[str, TemperatureMap]:
+    """The temperature maps that the patient file at `path` names, on its grid."""
+    return {
+        name: read_temperature_map(
+            table,
+            path.parent,
+            voxels.grid.shape,
+            voxels.grid.affine,
+            where=f"{path.name}: temperatures, {name}",
+        )
+        for name, table in content.temperatures.items()
     }
 
 

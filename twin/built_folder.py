@@ -27,6 +27,7 @@ from twin.planned_dose import PlannedDose
 from twin.regimen import Regimen
 from twin.start_evidence import StartEvidence
 from twin.storage import sha256_of, storage_errors, write_atomically
+from twin.temperature_map import TemperatureMap
 
 __all__ = ["check_target", "is_built", "read_built", "write_built"]
 
@@ -137,6 +138,9 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
         arrays[f"probability_{name}"] = values
     for number, dose in enumerate(twin.doses.values()):
         arrays |= dose.arrays(f"dose_{number}")
+    for number, heat in enumerate(twin.temperatures.values()):
+        arrays[f"temperature_{number}"] = heat.celsius
+        arrays[f"temperature_{number}_covered"] = np.packbits(heat.covered)
     for number, structure in enumerate(twin.structures.values()):
         arrays[f"structure_{number}"] = np.packbits(structure.mask)
     write_atomically(folder / "voxels.npz", lambda path: np.savez_compressed(path, **arrays))
@@ -180,6 +184,7 @@ def _write_files(twin: Twin, folder: Path, remarks: Sequence[str]) -> None:
             for name, structure in twin.structures.items()
         ],
         "doses": [{"name": name, **dose.record()} for name, dose in twin.doses.items()],
+        "temperatures": list(twin.temperatures),
         "parameters": twin.parameters.as_dict(),
         **({} if twin.hypoxia is None else {"hypoxia": twin.hypoxia.record()}),
     }
@@ -264,6 +269,15 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         hypoxia = None
         if "hypoxia" in record:
             hypoxia = HypoxiaImage(ratio=arrays["hypoxia"], **record["hypoxia"])
+        temperatures = {
+            name: TemperatureMap(
+                arrays[f"temperature_{number}"],
+                np.unpackbits(arrays[f"temperature_{number}_covered"], count=size)
+                .reshape(shape)
+                .astype(bool),
+            )
+            for number, name in enumerate(record.get("temperatures", []))
+        }
         grid = Grid(shape, arrays["affine"])  # type: ignore[arg-type]
     return Twin(
         name=record["name"],
@@ -286,4 +300,5 @@ def _read_files(folder: Path, record: dict[str, Any]) -> Twin:
         gfr_ml_min=record.get("gfr_ml_min"),
         hypoxia=hypoxia,
         perfusion=perfusion,
+        temperatures=temperatures,
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from twin.calendar import Calendar
 from twin.drug_course import Drug
 from twin.errors import InvalidInput
-from twin.events import DrugDose, Event, ResectionEvent
+from twin.events import DrugDose, Event
+from twin.hyperthermia import Hyperthermia
 from twin.radiotherapy import Radiotherapy, check_range
+from twin.resection import Resection
 
-__all__ = ["Course", "Drug", "Radiotherapy", "Resection", "Temozolomide"]
+__all__ = ["Course", "Drug", "Hyperthermia", "Radiotherapy", "Resection", "Temozolomide"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,24 +95,4 @@ class Temozolomide:
         return text + "."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resection:
-    """Removal of a structure: "core" (enhancing tumour with its necrosis), or any other one."""
-
-    day: float
-    structure: str = "core"
-
-    def __post_init__(self) -> None:
-        check_range("The day of the resection", self.day, -36500.0, 36500.0, "day")
-
-    def events(self, calendar: Calendar, index: int, others: Sequence[Course]) -> list[Event]:
-        """The resection, as one event."""
-        return [ResectionEvent(self.day, self.structure)]
-
-    def describe(self, calendar: Calendar, others: Sequence[Course]) -> str:
-        """The operation in one plain sentence."""
-        what = "enhancing tumour with its necrosis" if self.structure == "core" else self.structure
-        return f"Resection of the {what} on {calendar.text(self.day)} (day {self.day:g})."
-
-
-Course = Radiotherapy | Temozolomide | Drug | Resection
+Course = Radiotherapy | Temozolomide | Drug | Resection | Hyperthermia

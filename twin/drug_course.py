@@ -67,7 +67,13 @@ class Drug:
     delivery: str = field(default="uniform", metadata=LATER)
 
     def __post_init__(self) -> None:
-        load_drug(self.name)
+        data = load_drug(self.name)
+        fixed = data.fixed_doses
+        if data.effect == "checkpoint" and self.delivery != "uniform":
+            raise InvalidInput(
+                f"{self.name.capitalize()} acts on effector cells, not in the tumour, so its "
+                f"delivery cannot be {self.delivery!r}; leave it out."
+            )
         check_range("The break after radiotherapy", self.break_days, 0, 365, "day")
         if self.start_day is not None:
             check_range(f"The start of {self.name}", self.start_day, -36500.0, 36500.0, "day")
@@ -92,6 +98,13 @@ class Drug:
                 raise InvalidInput(
                     f"{self.name.capitalize()} is given as {part.amount}, but only "
                     f"{DOSED_BY_EXPOSURE} is dosed by its exposure; write an amount in mg/m2."
+                )
+
+            if (part.amount.unit == "mg") != fixed:
+                right = "mg, the same for everybody" if fixed else "mg/m2"
+                raise InvalidInput(
+                    f"{self.name.capitalize()} is given as {part.amount}, but it is dosed in "
+                    f'{right}; write an amount such as "{"200 mg" if fixed else "100 mg/m2"}".'
                 )
 
     @property
@@ -156,6 +169,8 @@ class Drug:
         amount = part.amount
         if amount.unit == "AUC":
             return DrugDose(day, self.name, math.nan, auc=amount.value, cycle=cycle)
+        if amount.unit == "mg":
+            return DrugDose(day, self.name, math.nan, mg=amount.value, cycle=cycle)
         return DrugDose(day, self.name, amount.value, cycle=cycle)
 
     def describe(self, calendar: Calendar, others: Sequence[Course]) -> str:

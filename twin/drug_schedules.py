@@ -18,16 +18,16 @@ from twin.radiotherapy import check_range
 
 __all__ = ["Amount", "Cycles", "DuringRadiotherapy", "SchedulePart", "read_schedule", "with_amount"]
 
-_LARGEST = {"mg/m2": 10000.0, "AUC": 10.0}
+_LARGEST = {"mg/m2": 10000.0, "mg": 10000.0, "AUC": 10.0}
 _LONGEST_CYCLE_DAY = 365
 _MOST_CYCLES = 60
 _FORMS = (
     '"110 mg/m2 day 1 of 42, 6 cycles" (also "days 1-5 of 28", "days 1, 8, 15 of 28"), '
     '"75 mg/m2 daily during radiotherapy" (or weekly), or "60 mg/m2 every 21 days, 4 cycles"; an '
-    'amount may also be "AUC 5", and ", then " joins schedules that follow each other'
+    'amount may also be "200 mg" or "AUC 5", and ", then " joins schedules that follow each other'
 )
-_AMOUNT = r"(?:(?P<mg_m2>\S+) ?mg/m(?:2|²|\^2)|auc ?(?P<auc>\S+))"
-_ANY_AMOUNT = r"\d\S*? ?mg/m(?:2|²|\^2)|auc ?\d[\d.]*"
+_AMOUNT = r"(?:(?P<mg_m2>\S+?) ?mg/m(?:2|²|\^2)|(?P<mg>[^\s/]+?) ?mg|auc ?(?P<auc>\S+))"
+_ANY_AMOUNT = r"\d\S*? ?mg/m(?:2|²|\^2)|\d[\d.]* ?mg(?!/)|auc ?\d[\d.]*"
 _CYCLE_COUNT = r", ?(?P<cycles>-?\d+) cycles?"
 _DURING = re.compile(rf"{_AMOUNT} (?P<how>daily|weekly) during radiotherapy")
 _DAYS = re.compile(
@@ -40,7 +40,10 @@ _RANGE = re.compile(r"(-?\d+)(?: ?- ?(-?\d+))?")
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """One dose: by body surface [mg/m2], or for an exposure [mg min/mL] ("AUC", carboplatin)."""
+    """One dose: by body surface [mg/m2], the same for all [mg], or for an exposure [mg min/mL].
+
+    The last is written "AUC 5" (carboplatin).
+    """
 
     value: float
     unit: str
@@ -155,17 +158,18 @@ def _unreadable(whole: str, part: str) -> InvalidInput:
 
 
 def _amount(found: re.Match[str], whole: str) -> Amount:
-    unit = "mg/m2" if found["mg_m2"] is not None else "AUC"
-    written = found["mg_m2"] if found["mg_m2"] is not None else found["auc"]
+    groups = {"mg/m2": "mg_m2", "mg": "mg", "AUC": "auc"}
+    unit = next(unit for unit, group in groups.items() if found[group] is not None)
+    written = found[groups[unit]]
     try:
         value = float(written)
     except ValueError:
         raise _unreadable(whole, written) from None
     if not 0.0 < value <= _LARGEST[unit]:
-        shown = f"{value:g} mg/m2" if unit == "mg/m2" else f"AUC {value:g}"
+        shown = f"AUC {value:g}" if unit == "AUC" else f"{value:g} {unit}"
         raise InvalidInput(
             f'The schedule "{whole}" gives {shown}, but a dose lies above 0 and at most at '
-            f"{_LARGEST[unit]:g} {'mg/m2' if unit == 'mg/m2' else 'mg min/mL'}."
+            f"{_LARGEST[unit]:g} {'mg min/mL' if unit == 'AUC' else unit}."
         )
     return Amount(value, unit)
 

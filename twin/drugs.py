@@ -45,6 +45,7 @@ _UNITS: dict[str, tuple[str, ...]] = {
     "largest_kill_rate": ("1/day",),
     "half_concentration": ("mg/L",),
     "hill": ("1",),
+    "killing_factor": ("1",),
     "sensitisation": ("1",),
     "sensitising_concentration": ("mg/L",),
 }
@@ -55,6 +56,7 @@ _OF_KINETICS = {
 _OF_EFFECT = {
     "log-kill": ("kill",),
     "Emax": ("largest_kill_rate", "half_concentration", "hill"),
+    "checkpoint": ("killing_factor", "half_concentration"),
 }
 _OF_SENSITISATION = ("sensitisation", "sensitising_concentration")
 
@@ -70,10 +72,13 @@ class _DrugFile(FileModel):
     clearance_by_filtration: bool = Field(
         default=False, description="the clearance is the filtration rate + 25 mL/min (Calvert)"
     )
-    effect: Literal["log-kill", "Emax"]
+    effect: Literal["log-kill", "Emax", "checkpoint"]
     effect_fitted_to: str = Field(default="", description="the trial that the effect is fitted to")
     interaction: Literal["additive", "supra-additive"] = "additive"
     interaction_fitted_to: str = ""
+    fixed_doses: bool = Field(
+        default=False, description="doses are the same for everybody, in mg, not by body surface"
+    )
     patient_parameters: bool = Field(
         default=False, description="the numbers are those of the patient's parameter set"
     )
@@ -92,9 +97,12 @@ class DrugData:
     kinetics : {"one compartment", "two compartments"}
     clearance_by_filtration : bool
         The clearance follows from the patient's filtration rate where that is known.
-    effect : {"log-kill", "Emax"}
+    effect : {"log-kill", "Emax", "checkpoint"}
+        The last kills no cell: effector cells kill faster while it is there.
     interaction : {"additive", "supra-additive"}
         With radiation.
+    fixed_doses : bool
+        Doses are in mg, the same for everybody, not by body surface.
     patient_parameters : bool
         The numbers are entries ``NAME_clearance``, ... of the patient's parameter set.
     parameters : ParameterSet
@@ -115,6 +123,7 @@ class DrugData:
     parameters: ParameterSet
     effect_fitted_to: str = ""
     interaction_fitted_to: str = ""
+    fixed_doses: bool = False
 
     @property
     def of_effect(self) -> tuple[str, ...]:
@@ -234,12 +243,18 @@ def read_drug(name: str, content: Mapping[str, Any]) -> DrugData:
         parameters=parameters,
         effect_fitted_to=file.effect_fitted_to,
         interaction_fitted_to=file.interaction_fitted_to,
+        fixed_doses=file.fixed_doses,
     )
 
 
 def _check_quantities(file: _DrugFile, parameters: ParameterSet, name: str, where: str) -> None:
     """Every quantity that the stated forms need, each in its unit, and no other."""
     assert file.kinetics is not None  # noqa: S101
+    if file.effect == "checkpoint" and file.interaction != "additive":
+        raise InvalidInput(
+            f"{where}: a checkpoint drug acts on effector cells, not on what radiation does; write "
+            'interaction = "additive".'
+        )
     needed = [*_OF_KINETICS[file.kinetics], *_OF_EFFECT[file.effect], "tumour_to_plasma"]
     if file.interaction == "supra-additive":
         needed += _OF_SENSITISATION
@@ -258,6 +273,14 @@ def _check_quantities(file: _DrugFile, parameters: ParameterSet, name: str, wher
                 f"{where}: {quantity!r} is missing, which {file.kinetics}, {file.effect} and "
                 f"{file.interaction} need; add [parameter.{quantity}]."
             )
+    if file.effect == "checkpoint" and not (
+        parameters[f"{name}_killing_factor"].low >= 1.0
+        and parameters[f"{name}_killing_factor"].high <= 5.0
+    ):
+        raise InvalidInput(
+            f"{where}: killing_factor multiplies the killing by effector cells 1 to 5 times; write "
+            "low = 1.0 or more and high = 5.0 or less."
+        )
     if file.interaction == "supra-additive" and parameters[f"{name}_sensitisation"].low < 1.0:
         raise InvalidInput(
             f"{where}: sensitisation is a factor on alpha of at least 1; write low = 1.0 or more."

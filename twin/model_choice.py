@@ -29,6 +29,8 @@ class ModelChoice:
         Hypoxic and necrotic cells and vessels beside the normoxic cells.
     mass_effect : bool
         Growth displaces tissue, and stress slows migration.
+    immunity : bool
+        A pool of effector cells that kill the tumour's, after Kuznetsov.
     migration : {"tissue", "tensor"}
         Diffusivity by tissue, or along the fibres of a diffusion tensor image.
 
@@ -43,6 +45,7 @@ class ModelChoice:
     oxygen: bool = False
     mass_effect: bool = False
     migration: Migration = "tissue"
+    immunity: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (("growth", get_args(Growth)), ("migration", get_args(Migration))):
@@ -51,7 +54,7 @@ class ModelChoice:
                     f"The model's {name} is {getattr(self, name)!r}; it may be "
                     f"{', '.join(map(repr, allowed))}."
                 )
-        for name in ("resistant", "oxygen", "mass_effect"):
+        for name in ("resistant", "oxygen", "mass_effect", "immunity"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(
                     f"The model's {name} is {getattr(self, name)!r}; it may be true or false."
@@ -70,6 +73,7 @@ class ModelChoice:
             (self.resistant, "resistant = true"),
             (self.oxygen, "oxygen = true"),
             (self.mass_effect, "mass_effect = true"),
+            (self.immunity, "immunity = true"),
             (self.migration == "tensor", 'migration = "tensor"'),
         ):
             if chosen:
@@ -86,6 +90,7 @@ class ModelChoice:
                 (self.resistant, "a resistant line"),
                 (self.oxygen, "oxygen and necrosis"),
                 (self.mass_effect, "mass effect"),
+                (self.immunity, "effector cells"),
                 (self.migration == "tensor", "migration along fibres"),
             )
             if chosen
@@ -96,5 +101,6 @@ class ModelChoice:
         return f"{growth} growth" + (" with " + ", ".join(parts) if parts else "")
 
     def as_dict(self) -> dict[str, str | bool]:
-        """Plain values, for records and hashes."""
-        return dataclasses.asdict(self)
+        """Plain values, for records and hashes; immunity only where it is chosen."""
+        found = dataclasses.asdict(self)
+        return found if self.immunity else {k: v for k, v in found.items() if k != "immunity"}

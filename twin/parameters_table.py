@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from twin.drugs import with_drug_parameters
 from twin.errors import InvalidInput
 from twin.markers import with_markers
+from twin.packaged_numbers import with_packaged_numbers
 from twin.parameters import ParameterSet, load_parameter_set
 from twin.toml_file import FileModel
 from twin.units import parse_quantity
@@ -35,7 +35,7 @@ class ParametersTable(FileModel):
             own = {
                 base.site.internal(name): value for name, value in (self.model_extra or {}).items()
             }
-            base = with_drug_parameters(base, own)
+            base = with_packaged_numbers(base, own)
             units = {name: base[name].unit for name in own}
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None

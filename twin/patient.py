@@ -29,6 +29,7 @@ from twin.radiotherapy import check_range
 from twin.regimen import Regimen
 from twin.setup_error import SetupError
 from twin.start_evidence import StartEvidence
+from twin.temperature_map import TemperatureMap
 from twin.tissue_probabilities import check_probabilities
 
 __all__ = ["MESH_LABELS", "TISSUES", "TUMOUR_STRUCTURES", "Grid", "Structure", "Twin"]
@@ -138,6 +139,8 @@ class Twin:
         Over its reference, [1], for drugs that are delivered by it.
     guided : mapping of str to GuidedTarget
         Density-guided targets of the courses that are to be given, by `Radiotherapy.guided_key`.
+    temperatures : mapping of str to TemperatureMap
+        Of hyperthermia, for courses that name one.
 
     Raises
     ------
@@ -169,6 +172,7 @@ class Twin:
     hypoxia: HypoxiaImage | None = None
     perfusion: NDArray[np.float32] | None = None
     guided: Mapping[str, GuidedTarget] = field(default_factory=dict)
+    temperatures: Mapping[str, TemperatureMap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tissues = np.ascontiguousarray(self.tissues, np.int8)
@@ -201,10 +205,12 @@ class Twin:
                 )
         for name, dose in self.doses.items():
             self._check_shape(dose.relative.shape, f"dose {name!r}")
-        object.__setattr__(self, "doses", MappingProxyType(dict(self.doses)))
         for name, target in self.guided.items():
             self._check_shape(target.mask.shape, f"target {name!r}")
-        object.__setattr__(self, "guided", MappingProxyType(dict(self.guided)))
+        for name, heat in self.temperatures.items():
+            self._check_shape(heat.celsius.shape, f"temperature map {name!r}")
+        for kept in ("doses", "guided", "temperatures"):
+            object.__setattr__(self, kept, MappingProxyType(dict(getattr(self, kept))))
         for what, mesh in self._meshes.items():
             self._check_mesh(mesh, what)
         if not 0.3 <= self.body_surface_m2 <= 3.5:
@@ -331,6 +337,8 @@ class Twin:
             digest.update(b"evidence" + self.evidence.digest())
         for name, dose in sorted(self.doses.items()):
             digest.update(f"dose {name}".encode() + dose.digest())
+        for name, heat in sorted(self.temperatures.items()):
+            digest.update(f"temperature {name}".encode() + heat.digest())
         if self.gfr_ml_min is not None:
             digest.update(f"gfr {self.gfr_ml_min!r}".encode())
         if self.hypoxia is not None:

@@ -24,6 +24,7 @@ from twin.patient_tables import (
 from twin.planned_dose import PlannedDoseTable
 from twin.radiotherapy import UNKNOWN_DOSE
 from twin.site_tables import in_own_words
+from twin.temperature_map import TemperatureTable
 from twin.toml_file import FileModel, check, quantity, read_toml
 
 __all__ = [
@@ -176,6 +177,9 @@ class PatientFile(FileModel):
     history: HistoryTable = HistoryTable()
     doses: dict[str, PlannedDoseTable] = Field(
         default={}, description="doses of treatment plans, by a name for the study"
+    )
+    temperatures: dict[str, TemperatureTable] = Field(
+        default={}, description="temperature maps of hyperthermia, by a name for the study"
     )
 
     @model_validator(mode="before")

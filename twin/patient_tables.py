@@ -262,6 +262,9 @@ class ModelTable(FileModel):
     resistant: bool = Field(default=False, strict=True, description="a second, resistant line")
     oxygen: bool = Field(default=False, strict=True, description="hypoxia, necrosis and vessels")
     mass_effect: bool = Field(default=False, strict=True, description="growth displaces tissue")
+    immunity: bool = Field(
+        default=False, strict=True, description="effector cells that kill tumour cells"
+    )
     migration: Migration = Field(
         default="tissue", description="by tissue, or along the fibres of the tensor image"
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
+from twin.events import Removed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,7 +67,7 @@ class State:
         The instant; events at it have been applied.
     species : mapping of str to ndarray, [1], shape (node,)
         viable, dead and necrosis, as fractions of the carrying capacity.
-    removed : tuple of str
+    removed : tuple of str or Cavity
         Structures that have been resected.
     step_day : float or None, [day]
         The step that an adaptive run would try next.
@@ -76,7 +77,7 @@ class State:
 
     day: float
     species: Mapping[str, NDArray[np.float64]]
-    removed: tuple[str, ...] = field(default=())
+    removed: Removed = field(default=())
     step_day: float | None = None
     memory: Mapping[str, NDArray[Any]] | None = None
 

@@ -8,18 +8,45 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from twin.calendar import Calendar
-from twin.courses import Course, Drug, Radiotherapy, Resection, Temozolomide
+from twin.courses import Course, Drug, Hyperthermia, Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput
 from twin.events import Schedule
 
-__all__ = ["Regimen"]
+__all__ = ["Regimen", "add_course_kind"]
 
 _KINDS: dict[str, type[Course]] = {
     "radiotherapy": Radiotherapy,
     "temozolomide": Temozolomide,
     "drug": Drug,
     "resection": Resection,
+    "hyperthermia": Hyperthermia,
 }
+
+
+def add_course_kind(name: str, kind: type[Any]) -> None:
+    """Let regimens hold a course of treatment of one's own; see docs/adding-a-treatment.md.
+
+    Parameters
+    ----------
+    name : str
+        What records call it.
+    kind : type
+        A frozen dataclass with `events` and `describe`, as the courses of `twin.courses` have.
+
+    Raises
+    ------
+    InvalidInput
+        The name is taken by another kind, or the class lacks a method.
+    """
+    for method in ("events", "describe"):
+        if not callable(getattr(kind, method, None)):
+            raise InvalidInput(f"A course of treatment needs {method}(), which {kind!r} has not.")
+    known = _KINDS.get(name)
+    if known is not None and known.__qualname__ != kind.__qualname__:
+        raise InvalidInput(
+            f"There is a treatment {name!r} already ({known.__name__}); choose another name."
+        )
+    _KINDS[name] = kind
 
 
 def _kind(course: Course) -> str:
@@ -32,7 +59,7 @@ class Regimen:
 
     Parameters
     ----------
-    *courses : Radiotherapy, Temozolomide, Drug or Resection
+    *courses : Radiotherapy, Temozolomide, Drug, Resection or Hyperthermia
         In any order.
 
     Examples
@@ -82,6 +109,11 @@ class Regimen:
     def resections(self) -> tuple[Resection, ...]:
         """The operations."""
         return tuple(course for course in self.courses if isinstance(course, Resection))
+
+    @property
+    def hyperthermia(self) -> tuple[Hyperthermia, ...]:
+        """The courses of hyperthermia."""
+        return tuple(course for course in self.courses if isinstance(course, Hyperthermia))
 
     def schedule(self, calendar: Calendar) -> Schedule:
         """Every event of the regimen in time order."""

@@ -128,6 +128,7 @@ SCHEMA: Mapping[str, Entry] = {
     "largest_displacement": Entry(
         ("scenario", "case", "time"), "mm", "largest displacement of tissue since day 0"
     ),
+    "effector_cells": Entry(("scenario", "case", "time"), "cells", "effector cells of the pool"),
     "tumour_density": Entry(
         ("scenario", "case", "field_time", "node"),
         "1",

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "boost_target",
+    "cavity_mask",
     "clinical_target",
     "distance_to",
     "gross_target",
+    "grown",
     "margin_target",
     "planning_target",
     "structure_mask",
@@ -134,14 +136,33 @@ def margin_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = N
     that has been redrawn.
     """
     gross = gross_target(twin, radiotherapy) if gross is None else gross
-    tissue = (twin.tissues > FLUID) | gross
-    near = _grown(gross, radiotherapy.ctv_margin_mm, twin.grid.spacing_mm) & tissue
+    return grown(twin, gross, radiotherapy.ctv_margin_mm)
+
+
+def grown(twin: Twin, mask: Mask, margin_mm: float) -> Mask:
+    """A mask and the brain within a margin of it that hangs together with it, [mm]."""
+    tissue = (twin.tissues > FLUID) | mask
+    near = _grown(mask, margin_mm, twin.grid.spacing_mm) & tissue
     box = box_about(near, 1)
     pieces, _ = ndimage.label(near[box])
-    reached = np.unique(pieces[gross[box]])
-    found = np.zeros(gross.shape, bool)
+    reached = np.unique(pieces[mask[box]])
+    found = np.zeros(mask.shape, bool)
     found[box] = np.isin(pieces, reached[reached > 0])
     return found
+
+
+def cavity_mask(twin: Twin, structure: str, margin_mm: float) -> Mask:
+    """Voxels that a resection of a structure reaches with its margin [mm], residue included.
+
+    Raises
+    ------
+    InvalidInput
+        The twin has no such structure, or it is empty.
+    """
+    mask = structure_mask(twin, structure)
+    if not mask.any():
+        raise InvalidInput(f"The structure {structure!r} is empty; resect one with voxels in it.")
+    return grown(twin, mask, margin_mm) if margin_mm > 0.0 else mask
 
 
 def planning_target(twin: Twin, radiotherapy: Radiotherapy, gross: Mask | None = None) -> Mask:

@@ -44,6 +44,7 @@ _UNITS: dict[str, tuple[float, str, int]] = {
     "mmHg": (0.133322387415, "pressure", 1),
     "cells": (1.0, "cells", 1),
     "deg": (1.0, "angle", 1),
+    "degC": (1.0, "temperature", 1),
     "%": (0.01, "", 0),
     "1": (1.0, "", 0),
 }

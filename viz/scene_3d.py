@@ -16,6 +16,7 @@ from viz.subject import Subject, subject_of
 from viz.surfaces import brain_surface, level_surface, mask_surface
 
 if TYPE_CHECKING:
+    from twin.events import Cavity
     from twin.patient import Twin
 
 __all__ = ["DOSE_LEVEL", "Stage", "scene"]
@@ -81,7 +82,7 @@ class Stage:
             lambda: level_surface(subject.points, subject.cells, dose, level, smooth=True),
         )
 
-    def cavity(self, structure: str) -> Any | None:
+    def cavity(self, structure: str | Cavity) -> Any | None:
         """Surface of a resected structure; None without a twin that holds its mask."""
         mask = self.subject.structure_mask(structure)
         if mask is None or self.subject.twin is None:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from twin.calendar import Calendar
 from twin.errors import InvalidInput
-from twin.events import Schedule
+from twin.events import Cavity, Schedule
 from twin.regimen import Regimen
 from twin.site import Site, site_from_record
+from twin.targets import cavity_mask
 
 if TYPE_CHECKING:
     from twin.patient import Twin
@@ -214,16 +215,19 @@ class Subject:
             return days[np.isfinite(days)]
         return np.array([event.day for event in self.schedule(scenario).fractions])
 
-    def resected(self, scenario: str, day: float) -> list[str]:
-        """Structures removed by `day` [day] in a scenario."""
-        return [
-            course.structure for course in self.regimen(scenario).resections if course.day <= day
-        ]
+    def resected(self, scenario: str, day: float) -> list[str | Cavity]:
+        """What is removed by `day` [day] in a scenario."""
+        return [course.cavity for course in self.regimen(scenario).resections if course.day <= day]
 
-    def structure_mask(self, name: str) -> NDArray[np.bool_] | None:
-        """Voxels of a structure of the twin; "core" is enhancing tumour with its necrosis."""
+    def structure_mask(self, name: str | Cavity) -> NDArray[np.bool_] | None:
+        """Voxels of a structure of the twin; "core" is enhancing tumour with its necrosis.
+
+        Of a cavity with a margin all that it reaches, its rim included.
+        """
         if self.twin is None:
             return None
+        if isinstance(name, Cavity):
+            return cavity_mask(self.twin, name.structure, name.margin_mm)
         parts = ("enhancing", "necrosis") if name in ("core", "gtv") else (name,)
         masks = [self.twin.structures[part].mask for part in parts if part in self.twin.structures]
         return np.logical_or.reduce(masks) if masks else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from scenarios import description
 from scenarios.planning.doses import OrganPlan, TargetPlan, organ_plans, target_plans
+from scenarios.planning.heat import HeatPlan, heat_plans
 from scenarios.planning.limits import Limits, load_limits
 from scenarios.planning.schedule import (
     DrugPlan,
@@ -29,7 +30,7 @@ from solvers.radiosensitivity import REPOPULATION
 from twin.errors import InvalidInput
 from twin.markers import marker_sentences
 from twin.radiotherapy import UNKNOWN_DOSE
-from twin.targets import structure_mask
+from twin.targets import cavity_mask
 
 if TYPE_CHECKING:
     from scenarios.study import Scenario, Study
@@ -52,7 +53,7 @@ class OperationPlan:
     date : date
     structure : str
     volume_ml : float, [mL]
-        Of the structure by its voxels at day 0.
+        Of what is taken out by its voxels at day 0: with the margin, without what stays behind.
     """
 
     course: int
@@ -99,6 +100,7 @@ class ArmPlan:
     targets: tuple[TargetPlan, ...]
     organs: tuple[OrganPlan, ...]
     drugs: tuple[DrugPlan, ...]
+    heat: tuple[HeatPlan, ...]
     doses_as_in: int | None
     warnings: tuple[PlanWarning, ...]
     replanned: bool = False
@@ -243,6 +245,7 @@ def _of_study(study: Study, twin: Twin) -> list[str]:
     return [
         *description.warnings_of_arms(study, twin.calendar),
         *description.unpaired_warnings(study, twin.parameters),
+        *description.illustrative(study, twin),
     ]
 
 
@@ -290,6 +293,7 @@ def _arm(scenario: Scenario, twin: Twin) -> ArmPlan:
                 twin.body_surface_m2,
             )
         ),
+        heat=tuple(heat_plans(twin, regimen)),
         doses_as_in=None,
         warnings=(),
         replanned=has_replans(regimen),
@@ -302,7 +306,8 @@ def _operations(regimen: Regimen, twin: Twin) -> Iterator[OperationPlan]:
             course=next(i for i, course in enumerate(regimen.courses) if course is operation),
             date=twin.calendar.date(operation.day),
             structure=operation.structure,
-            volume_ml=twin.grid.volume_ml(structure_mask(twin, operation.structure)),
+            volume_ml=(1.0 - operation.residual)
+            * twin.grid.volume_ml(cavity_mask(twin, operation.structure, operation.margin_mm)),
         )
 
 

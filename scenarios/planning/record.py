@@ -73,6 +73,7 @@ def _arm(arm: ArmPlan) -> dict[str, Any]:
             for course, target in zip(arm.fractions, arm.targets, strict=True)
         ],
         "drugs": [_drug(drug) for drug in arm.drugs],
+        "hyperthermia": [asdict(plan) for plan in arm.heat],
         "organs": [_organ(organ) for organ in arm.organs],
         "organs_as_in": arm.doses_as_in,
         "organs_known_after_the_run_only": arm.replanned,

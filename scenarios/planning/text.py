@@ -176,10 +176,13 @@ def _arm_lines(arm: ArmPlan, plan: StudyPlan) -> Iterator[str]:
         yield from _wrapped(f"Compared with {arm.compared_with}, differs in: {differences}.", 3)
     fractions = {course.course: number for number, course in enumerate(arm.fractions)}
     operations = {operation.course: operation for operation in arm.operations}
+    heat = {plan.course: plan for plan in arm.heat}
     for index, sentence in enumerate(arm.sentences):
         yield from _wrapped(sentence, 3)
         if index in operations:
             yield from _operation_lines(operations[index], arm)
+        if index in heat:
+            yield from _wrapped(heat[index].sentence(), 5)
         if index in fractions and arm.doses_as_in is None:
             number = fractions[index]
             yield from _course_lines(arm.fractions[number], arm.targets[number], plan)

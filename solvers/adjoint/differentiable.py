@@ -23,7 +23,7 @@ from solvers.stepping import Step, plan_steps
 from solvers.treatment import Treatment
 from twin.courses import Radiotherapy
 from twin.errors import InvalidInput
-from twin.events import ResectionEvent
+from twin.events import Removed, ResectionEvent
 from twin.patient import Twin
 from twin.protocol import checked_thresholds, checked_times
 from twin.regimen import Regimen
@@ -94,6 +94,10 @@ class DifferentiableRun:
         model: Model | None = None,
         step_day: float | None = None,
     ) -> None:
+        if twin.model.immunity:
+            raise InvalidInput(
+                "Gradients do not go through effector cells; set immunity = false in [model]."
+            )
         if twin.model.mass_effect:
             raise InvalidInput(
                 "Gradients do not go through mass effect yet; set mass_effect = false in [model]."
@@ -111,6 +115,7 @@ class DifferentiableRun:
         self.treatment.require_planned_targets("The gradient")
         self.treatment.require_even_oxygen("The gradient")
         self.treatment.require_even_delivery("The gradient")
+        self.treatment.require_known("The gradient")
         wanted = checked_times(times, what="Output times")
         fields = checked_times(fields_at, what="Field times")
         for days in (wanted, fields):
@@ -135,15 +140,15 @@ class DifferentiableRun:
         )  # fmt: skip
 
     @staticmethod
-    def _resections(first: tuple, steps: list[Step]) -> list[tuple[str, ...]]:
+    def _resections(first: tuple, steps: list[Step]) -> list[Removed]:
         """What has been removed in each epoch."""
-        found: list[tuple[str, ...]] = [()]
+        found: list[Removed] = [()]
         for event in (*first, *(event for step in steps for event in step.events)):
             if isinstance(event, ResectionEvent):
-                found.append(tuple(dict.fromkeys((*found[-1], event.structure))))
+                found.append(tuple(dict.fromkeys((*found[-1], event.cavity))))
         return found
 
-    def _epoch(self, removed: tuple[str, ...], levels: tuple[float, ...]) -> Epoch:
+    def _epoch(self, removed: Removed, levels: tuple[float, ...]) -> Epoch:
         operators, mesh = self.prepared.operators, self.twin.mesh
         active = self.prepared.active_cells(removed)
         mass = operators.lumped_mass(active)
@@ -153,9 +158,7 @@ class DifferentiableRun:
         measures = Measures(mesh.cells[active], mesh.cell_volume[active], mass, levels, softness)
         return Epoch(EdgeGraph.of(one, other, mass), measures)
 
-    def _edges(
-        self, removed: tuple[str, ...], diffusivity: Tensor
-    ) -> tuple[Tensor, NDArray[np.int64]]:
+    def _edges(self, removed: Removed, diffusivity: Tensor) -> tuple[Tensor, NDArray[np.int64]]:
         operators, active = self.prepared.operators, self.prepared.active_cells(removed)
         mass = operators.lumped_mass(active)
         inverse = np.divide(1.0, mass, out=np.zeros_like(mass), where=mass > 0)

@@ -1,6 +1,7 @@
 """Cell kill by radiation, drugs, heat and immune cells, as pure functions of arrays."""
 
 from solvers.dose_response.drugs import emax_rate, log_kill, sensitised
+from solvers.dose_response.hyperthermia import equivalent_minutes, thermal_enhancement
 from solvers.dose_response.immunity import CheckpointDrug, Kuznetsov, fractional_kill
 from solvers.dose_response.kinetics import (
     Kinetics,
@@ -27,6 +28,7 @@ __all__ = [
     "calvert_dose",
     "constant_rbe",
     "emax_rate",
+    "equivalent_minutes",
     "fractional_kill",
     "hypoxia_factor",
     "lea_catcheside",
@@ -43,6 +45,7 @@ __all__ = [
     "surviving_fraction",
     "temozolomide",
     "thames_factor",
+    "thermal_enhancement",
     "two_compartments",
     "with_hypoxia",
 ]

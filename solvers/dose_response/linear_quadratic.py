@@ -17,7 +17,11 @@ __all__ = ["log_surviving_fraction", "surviving_fraction"]
 
 
 def log_surviving_fraction(
-    dose: ArrayLike, *, alpha: float, alpha_beta: float, transition_dose: float = np.inf
+    dose: ArrayLike,
+    *,
+    alpha: float | NDArray[np.float64],
+    alpha_beta: float | NDArray[np.float64],
+    transition_dose: float = np.inf,
 ) -> NDArray[np.float64]:
     """Natural logarithm of the fraction of cells that survive one fraction, [1].
 
@@ -25,8 +29,9 @@ def log_surviving_fraction(
     ----------
     dose : array_like, [Gy]
         Dose of the fraction at each place, any shape.
-    alpha : float, [1/Gy]
-    alpha_beta : float, [Gy]
+    alpha : float or ndarray, [1/Gy]
+    alpha_beta : float or ndarray, [Gy]
+        Of each place where they differ, of the shape of `dose`.
     transition_dose : float, [Gy]
         Above it the curve is straight; infinite for the linear-quadratic model alone.
 
@@ -46,9 +51,9 @@ def log_surviving_fraction(
     dose = np.asarray(dose, np.float64)
     if not (np.isfinite(dose).all() and (dose >= 0).all()):
         raise InvalidInput("A dose is negative or not finite; every dose must be at least 0 Gy.")
-    if not 0.0 <= alpha < np.inf:
+    if not np.all((np.asarray(alpha) >= 0.0) & np.isfinite(alpha)):
         raise InvalidInput(f"alpha is {alpha} 1/Gy; it must be finite and at least 0.")
-    if not 0.0 < alpha_beta < np.inf:
+    if not np.all((np.asarray(alpha_beta) > 0.0) & np.isfinite(alpha_beta)):
         raise InvalidInput(f"alpha/beta is {alpha_beta} Gy; it must be finite and above 0.")
     if not transition_dose > 0.0:
         raise InvalidInput(f"The transition dose is {transition_dose} Gy; it must be above 0.")

@@ -50,6 +50,7 @@ PARTS: Mapping[str, Sequence[tuple[str, str, float | None, tuple[str, ...]]]] = 
         ("gradients", "engine.gradients", None, ()),
         ("64 runs at once", "engine.batch", None, ()),
         ("physics, one core", "engine.physics", None, ()),
+        ("treatments, one core", "treatments.added", None, ()),
         ("two ranks", "engine.ranks", None, ()),
     ),
     "study": (("the whole study, two threads", "study.whole", None, ()),),
