@@ -17,8 +17,9 @@ from scenarios.evidence import evidence_sentences, marker_notes
 from scenarios.isotoxic import isotoxic_sentences
 from scenarios.paired_plans import RULE as PLANS_RULE
 from scenarios.paired_plans import PlanPair, plan_pairs
+from scenarios.response import Response, response_of
 from scenarios.scans import RULE as SCANS_RULE
-from scenarios.scans import ScanCalendar, Scans, scans_of_arm
+from scenarios.scans import Scan, ScanCalendar, Scans, scans_of_arm
 from scenarios.statements import Statement, statements
 from scenarios.tumour_control import RULE as CONTROL_RULE
 from solvers import error_bars
@@ -68,12 +69,16 @@ class Comparison:
         What may be said of arms that differ in fraction size or margin alone.
     plans : list of PlanPair
         Arms that differ in their planned dose alone, draw by draw.
+    response : Response
+        Scans by diameters, times against other arms, pseudo-progression, extinction.
+    labels : mapping of str to str
+        How thresholds are written at the tumour's site.
     """
 
     case: str
     horizon_day: float
     table: pd.DataFrame
-    scans: Mapping[str, Scans]
+    scans: Mapping[str, Scans[Scan]]
     control: pd.DataFrame
     organs: pd.DataFrame
     differences: dict[str, dict[str, Any]]
@@ -82,6 +87,12 @@ class Comparison:
     notes: list[str]
     statements: list[Statement] = field(default_factory=list)
     plans: list[PlanPair] = field(default_factory=list)
+    response: Response = field(default_factory=Response)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, threshold: str) -> str:
+        """How a threshold is written at the tumour's site."""
+        return self.labels.get(threshold, threshold)
 
     def __str__(self) -> str:
         from scenarios.comparison_text import as_text
@@ -102,6 +113,7 @@ class Comparison:
             "table": _records(self.table),
             "scans": {name: _scans_as_dict(found) for name, found in self.scans.items()},
             **({"tumour_control": _records(self.control)} if len(self.control.columns) else {}),
+            **self.response.as_dict(),
             "organs": _records(self.organs),
             "differences": self.differences,
             "warnings": self.warnings,
@@ -171,13 +183,15 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
     calendar = ScanCalendar(**study["scans"]) if "scans" in study else ScanCalendar()
     endpoints = ranking.default_endpoints(results)
     said, plans = statements(results, endpoints), plan_pairs(results, endpoints)
+    scans = {}
+    if site.is_brain:
+        scans = {name: scans_of_arm(one.sel(scenario=name), calendar) for name in names}
+    response = response_of(results, chosen, study, calendar, scans)
     return Comparison(
         case=chosen,
         horizon_day=float(results["time"].values[-1]),
         table=pd.DataFrame(rows, index=index),
-        scans={name: scans_of_arm(one.sel(scenario=name), calendar) for name in names}
-        if site.is_brain
-        else {},
+        scans=scans,
         control=pd.DataFrame(
             [control_row(one, name, differences[name]["compared_with"]) for name in names],
             index=index,
@@ -200,6 +214,7 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             *([str(results.attrs.get("progression_rule", ""))] if grows else [CONTROL_RULE]),
             *control_notes(results, chosen),
             SCANS_RULE if site.is_brain else "",
+            *response.notes,
             *evidence_sentences(json.loads(results.attrs.get("evidence", "{}"))),
             *marker_notes(results.attrs),
             str(results.attrs.get("organ_caveat", "")),
@@ -207,6 +222,8 @@ def compare(results: xr.Dataset, *, case: str | None = None) -> Comparison:
             ranking.RULE if grows else "",
             str(results.attrs.get("research_use_only", "")),
         ],
+        response=response,
+        labels=dict(site.thresholds),
     )
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from scenarios.complications import percent
 from scenarios.control_table import control_tables
 from scenarios.fair_text import plans_table, statement_table
+from scenarios.response_text import criteria_tables, time_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +112,8 @@ def as_text(comparison: Comparison, *, width: int = 120) -> str:
         _volumes(comparison),
         *([_response(comparison)] if any(" nadir [" in head for head in comparison.table) else []),
         *([_scans(comparison)] if comparison.scans else []),
+        *criteria_tables(comparison),
+        *time_table(comparison),
         *([_organs(comparison)] if len(comparison.organs.columns) else []),
         *_recovered(comparison),
         *_complications(comparison),

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from scenarios import organs
 from scenarios.complications import OrganComplication, organ_complications
 from scenarios.evidence import evidence_of
+from scenarios.extinction import extinction
+from scenarios.lesion_sizes import lesion_sizes
 from scenarios.organ_cases import organ_evidence, organs_by_case
 from scenarios.redrawn import REDRAWN, has_replans, redrawn_targets
 from scenarios.tumour_control import control_of
-from solvers import error_bars
+from solvers import error_bars, fewest_cells
 from solvers.error_bars import MeshEdges
 from solvers.guided_targets import with_guided_targets
 from solvers.mesh_error import CURVES, with_error_bars
@@ -54,7 +56,7 @@ NOT_OF_THE_SITE = (
     "this site, goes by diameters."
 )
 #: What a run has at every node or element, which a study keeps of few runs.
-FIELDS = ("tumour_density", "dose", "displacement", "von_mises")
+FIELDS = ("tumour_density", "dose", "displacement", "von_mises", fewest_cells.FIELD)
 
 
 def gather(
@@ -122,6 +124,8 @@ def gather(
         data.update(_control(study, twin))
     data.update(organs_by_case(study, twins, risks))
     data.update(_fields(run_of, scenarios))
+    data.update(lesion_sizes(study, twin, data["tumour_density"][1]))
+    data.update(extinction(study, twin, lambda i, j: _required(run_of(i, j, MESHES[0]))))
     data["mesh"] = ((), np.int32(0))
     data["cells"] = (("cell", "vertex"), twin.mesh.cells)
     data["cell_label"] = (("cell",), twin.mesh.cell_label)

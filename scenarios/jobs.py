@@ -40,6 +40,7 @@ class Job:
     solver: Solver
     times: tuple[float, ...]
     fields: tuple[float, ...]
+    fewest_from: float | None = None
 
 
 class _Stopped(Exception):
@@ -83,7 +84,7 @@ def _alternating(jobs: Iterable[Job]) -> list[Job]:
 
 def solve(job: Job, progress: Progress | None) -> xr.Dataset:
     """Results of one job."""
-    save = Save(fields_at=job.fields)
+    save = Save(fields_at=job.fields, fewest_from=job.fewest_from)
     return job.solver.solve(job.twin, job.regimen, job.times, save=save, progress=progress)
 
 

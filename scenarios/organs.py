@@ -14,6 +14,7 @@ from scenarios.recovery import Recovery
 from scenarios.redrawn import RedrawnTargets, redrawn_parts
 from solvers.dose_response import proton_rbe, repair_between
 from twin.dose import dose_maps
+from twin.errors import InvalidInput
 from twin.patient import Structure
 from twin.radiotherapy import UNKNOWN_DOSE, Radiotherapy
 from twin.regimen import Regimen
@@ -33,6 +34,7 @@ __all__ = [
     "caveat",
     "course_effects",
     "courses_in_organs",
+    "eqd2_map",
     "known_delivered",
     "organ_doses",
     "organ_eqd2",
@@ -243,6 +245,31 @@ class CourseInOrgan:
             return given
         model: Any = self.rbe_model
         return given * proton_rbe(each, self.let_kev_um, alpha_beta=alpha_beta_gy, model=model)
+
+
+def eqd2_map(twin: Twin, regimen: Regimen, alpha_beta_gy: float) -> NDArray[np.float64]:
+    """EQD2 of a regimen and what was delivered before it, [Gy], shape of the twin's grid.
+
+    As `organ_eqd2`, everywhere with one alpha/beta.
+
+    Raises
+    ------
+    InvalidInput
+        alpha/beta is not above 0, or a target is redrawn in a run that is not known here.
+    """
+    if not 0.0 < alpha_beta_gy < np.inf:
+        raise InvalidInput(f"alpha/beta is {alpha_beta_gy:g} Gy; it must be above 0 Gy and finite.")
+    if any(course.replans for course in regimen.radiotherapy):
+        raise InvalidInput("A dose whose target is redrawn during the run has no one map of EQD2.")
+    before = twin if twin.setup is None else twin.replace(setup=None)  # errors are of the future
+    delivered = known_delivered(twin)
+    courses = (*delivered.radiotherapy, *regimen.radiotherapy)
+    maps = dose_maps(before, delivered) + dose_maps(twin, regimen)
+    everywhere, total = np.ones(twin.grid.shape, bool), np.zeros(twin.grid.shape)
+    for course, dose in zip(courses, maps, strict=True):
+        effect = CourseInOrgan.of(dose, everywhere, _unrepaired(twin, course))
+        total += effect.eqd2(alpha_beta_gy).reshape(twin.grid.shape)
+    return total
 
 
 def courses_in_organs(twin: Twin, regimen: Regimen) -> dict[str, list[CourseInOrgan]]:

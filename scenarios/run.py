@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenarios.extinction import treated_from
 from scenarios.gather import MESHES, gather
 from scenarios.jobs import Announce, Job, run_jobs, solve
 from scenarios.results_folder import ResultsFolder
@@ -106,6 +107,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
             options = _options(solver_of_case)
             for i, scenario in enumerate(study.scenarios):
                 setup = case.setup if scenario.regimen.radiotherapy else None
+                fewest = treated_from(scenario.regimen, twin) if first else None
                 key = sha256_of(
                     {
                         "run_format": RUN_FORMAT,
@@ -120,6 +122,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                         **_treatments(scenario.regimen, twin),
                         **({} if setup is None else {"setup": setup.as_dict()}),
                         **_guided_digests(guided[i]),
+                        **({} if fewest is None else {"fewest_from": fewest}),
                     }
                 )
                 hash_of[(i, j, mesh)] = key
@@ -133,6 +136,7 @@ def plan(study: Study, twin: Twin, solver: Solver) -> Plan:
                     solver_of_case,
                     tuple(times.tolist()),
                     tuple(fields),
+                    fewest,
                 )
                 jobs.setdefault(key, job)
     resolved = study.as_dict(twin)

@@ -11,8 +11,9 @@ them. Steroids and the clinical state are not known here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,11 +25,22 @@ from twin.response_categories import Category, rano
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["RULE", "Scan", "ScanCalendar", "Scans", "read_scans", "scans_of_arm"]
+__all__ = [
+    "RULE",
+    "JudgedScan",
+    "Scan",
+    "ScanCalendar",
+    "Scans",
+    "confirmed_words",
+    "last_fraction_day",
+    "read_scans",
+    "scans_of_arm",
+]
 
 #: assumed: what is left of less than a sphere of 5 mm nobody sees; then the response is complete.
 INVISIBLE_MM3 = math.pi / 6.0 * 5.0**3
 _BETTER: tuple[Category, ...] = ("CR", "PR", "MR", "SD")
+Criteria = Literal["rano", "recist"]
 
 RULE = (
     "Scans: RANO 2.0 by T1Gd volume, imaging only (steroids and clinical state count as well): "
@@ -54,12 +66,21 @@ class ScanCalendar:
         A response seen again so much later is confirmed.
     protected_day : float, [day]
         Progression so soon after radiotherapy has to be confirmed.
+    slice_mm : float, [mm]
+        Thickness of the axial slices that diameters are measured on.
+    criteria : {"rano", "recist"}
+        Which criteria by diameters the study is judged by; the others are shown beside them.
+    pseudo_progression : bool
+        Also say what scans would read with pseudo-progression after chemoradiation.
     """
 
     after_radiotherapy_day: float = 28.0
     every_day: float = 56.0
     confirmed_after_day: float = 28.0
     protected_day: float = 84.0
+    slice_mm: float = 5.0
+    criteria: Criteria = "rano"
+    pseudo_progression: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -74,6 +95,15 @@ class ScanCalendar:
                 raise InvalidInput(
                     f"Scans, {what}, is {value:g} days; it must lie between {least:g} and 730."
                 )
+        if not 0.5 <= self.slice_mm <= 10.0:
+            raise InvalidInput(
+                f"Scans, slice, is {self.slice_mm:g} mm; it must lie between 0.5 and 10 mm."
+            )
+        if self.criteria not in get_args(Criteria):
+            raise InvalidInput(
+                f"Scans, criteria, is {self.criteria!r}; it may be "
+                f"{' or '.join(map(repr, get_args(Criteria)))}."
+            )
 
     def days(self, last_fraction: float | None, horizon_day: float) -> NDArray[np.float64]:
         """Days of the scans from the baseline on; the baseline is day 0 without radiotherapy.
@@ -107,17 +137,36 @@ class Scan:
     confirmed: bool
 
 
+class JudgedScan(Protocol):
+    """A scan with its day, category and whether that is confirmed, whatever was measured on it."""
+
+    @property
+    def day(self) -> float:
+        """Day of the scan, [day]."""
+
+    @property
+    def category(self) -> str:
+        """As `Scan.category`."""
+
+    @property
+    def confirmed(self) -> bool:
+        """As `Scan.confirmed`."""
+
+
+_Judged = TypeVar("_Judged", bound=JudgedScan)
+
+
 @dataclass(frozen=True, slots=True)
-class Scans:
+class Scans(Generic[_Judged]):
     """All scans of an arm, up to its progression and beyond.
 
     Parameters
     ----------
-    scans : tuple of Scan
+    scans : tuple of Scan, or of another judged scan
         In time order; empty where the horizon ends before the baseline.
     """
 
-    scans: tuple[Scan, ...]
+    scans: tuple[_Judged, ...]
 
     @property
     def best(self) -> str:
@@ -150,7 +199,7 @@ def read_scans(
     *,
     calendar: ScanCalendar,
     last_fraction: float | None,
-) -> Scans:
+) -> Scans[Scan]:
     """Category of each scan, the first being the baseline.
 
     Parameters
@@ -175,21 +224,45 @@ def read_scans(
     if not ((volume >= 0.0) & (volume < np.inf)).all():
         raise InvalidInput("A scan's volume is negative or not finite.")
     raw = [_category(volume[: k + 1]) for k in range(len(at))]
+    words = confirmed_words(at, raw, calendar=calendar, last_fraction=last_fraction)
+    return Scans(
+        tuple(
+            Scan(float(day), float(size), word, sure)
+            for day, size, (word, sure) in zip(at, volume, words, strict=True)
+        )
+    )
+
+
+def confirmed_words(
+    days: NDArray[np.float64],
+    categories: Sequence[Category],
+    *,
+    calendar: ScanCalendar,
+    last_fraction: float | None,
+) -> list[tuple[str, bool]]:
+    """What each scan is called, and whether that is confirmed; the first is the baseline.
+
+    A response is confirmed by the first scan `confirmed_after_day` later that is as good.
+    Progression within `protected_day` after the last fraction is confirmed by the next such scan
+    that shows it too, and is called "PD?" where none does. Any other category needs nothing.
+    """
     found = []
-    for k, category in enumerate(raw):
+    for k, category in enumerate(categories):
         later = [
-            j for j in range(k + 1, len(at)) if at[j] >= at[k] + calendar.confirmed_after_day - 1e-9
+            j
+            for j in range(k + 1, len(days))
+            if days[j] >= days[k] + calendar.confirmed_after_day - 1e-9
         ]
         word: str = "baseline" if k == 0 else category
         confirmed = True
         if k > 0 and category in ("CR", "PR"):
-            confirmed = bool(later) and _as_good(raw[later[0]], category)
+            confirmed = bool(later) and _as_good(categories[later[0]], category)
         elif k > 0 and category == "PD" and last_fraction is not None:
-            soon = at[k] <= last_fraction + calendar.protected_day
-            confirmed = not soon or (bool(later) and raw[later[0]] == "PD")
+            soon = days[k] <= last_fraction + calendar.protected_day
+            confirmed = not soon or (bool(later) and categories[later[0]] == "PD")
             word = "PD" if confirmed else "PD?"
-        found.append(Scan(float(at[k]), float(volume[k]), word, confirmed))
-    return Scans(tuple(found))
+        found.append((word, confirmed))
+    return found
 
 
 def _category(volumes: NDArray[np.float64]) -> Category:
@@ -208,7 +281,7 @@ def _as_good(later: Category, category: Category) -> bool:
     return later in _BETTER and _BETTER.index(later) <= _BETTER.index(category)
 
 
-def scans_of_arm(arm: xr.Dataset, calendar: ScanCalendar | None = None) -> Scans:
+def scans_of_arm(arm: xr.Dataset, calendar: ScanCalendar | None = None) -> Scans[Scan]:
     """The scans of one arm and case of a study's results.
 
     Parameters
@@ -218,10 +291,15 @@ def scans_of_arm(arm: xr.Dataset, calendar: ScanCalendar | None = None) -> Scans
     calendar : ScanCalendar, optional
     """
     calendar = ScanCalendar() if calendar is None else calendar
-    given = np.asarray(arm["fraction_day"].values, float)
-    given = given[np.isfinite(given)]
-    last = float(given.max()) if len(given) else None
+    last = last_fraction_day(arm)
     times = np.asarray(arm["time"].values, float)
     days = calendar.days(last, float(times[-1]))
     curve = arm["tumour_volume_soft"].sel(threshold="t1gd").values
     return read_scans(days, np.interp(days, times, curve), calendar=calendar, last_fraction=last)
+
+
+def last_fraction_day(arm: xr.Dataset) -> float | None:
+    """Day of an arm's last fraction, [day]; None without radiotherapy."""
+    given = np.asarray(arm["fraction_day"].values, float)
+    given = given[np.isfinite(given)]
+    return float(given.max()) if len(given) else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scenarios import description
 from scenarios.arms import Case, Scenario
+from scenarios.pseudo_progression import require_pseudo_progression
 from scenarios.scans import ScanCalendar
 from solvers.checkpoint import check_effector_cells
 from solvers.drug_effects import doses_of_patient
@@ -219,6 +220,7 @@ class Study:
                         f"days; start earlier, or set the horizon to {math.ceil(event.day)} day "
                         "or more."
                     )
+        require_pseudo_progression(self.scans, twin.parameters)
         irradiated = any(scenario.regimen.radiotherapy for scenario in self.scenarios)
         for case in self.cases:
             parameters = case.parameters(twin.parameters)

@@ -104,6 +104,15 @@ class ScansTable(StudyTable):
     protected: Day = quantity(
         "progression so soon after radiotherapy has to be seen again", "84 day"
     )
+    slice: Millimetre = quantity("thickness of the axial slices for diameters", "5 mm")
+    criteria: Literal["rano", "recist"] = Field(
+        default="rano", description="the criteria by diameters that the study is judged by"
+    )
+    pseudo_progression: bool = Field(
+        default=False,
+        description="also say what scans would read with transient enhancement after "
+        "chemoradiation, by the parameters pseudoprogression_*",
+    )
 
     def calendar(self) -> ScanCalendar:
         """The calendar, checked."""
@@ -112,6 +121,9 @@ class ScansTable(StudyTable):
             every_day=self.every,
             confirmed_after_day=self.confirmed_after,
             protected_day=self.protected,
+            slice_mm=self.slice,
+            criteria=self.criteria,
+            pseudo_progression=self.pseudo_progression,
         )
 
 

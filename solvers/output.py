@@ -13,6 +13,7 @@ import scipy
 import xarray as xr
 from numpy.typing import NDArray
 
+from solvers.fewest_cells import FewestCells
 from solvers.models import Model
 from solvers.moments import Moment
 from solvers.prepared import Prepared
@@ -57,6 +58,7 @@ class Recorder:
         kept = () if save.species is None else save.species
         model.rows(*kept)
         self._species = {name: np.zeros_like(self._density) for name in kept}
+        self._fewest = FewestCells(save.fewest_from)
         self._effectors = np.zeros(len(times)) if twin.model.immunity else None
         self._moved: _Moved | None = None
         if twin.model.mass_effect:
@@ -93,6 +95,7 @@ class Recorder:
                 living = moment.total(*self._alive)
                 self._check(day, march.share.most(float(living.max(initial=0.0))))
                 self._burden[k] = march.amount(living)
+                self._fewest.offer(day, self._burden[k], lambda: march.share.whole(living))
         if self._effectors is not None and day in self._wanted:
             self._effectors[self._wanted[day]] = moment.effector_cells
         if march.mass_effect is not None and self._moved is not None:
@@ -140,6 +143,7 @@ class Recorder:
                 values,
                 {"units": "1", "long_name": f"{name.replace('_', ' ')}, share of capacity"},
             )
+        dataset = self._fewest.added_to(dataset)
         if self._effectors is not None:
             dataset = describe_variables(dataset.assign(effector_cells=("time", self._effectors)))
         return dataset if self._moved is None else self._moved.added_to(dataset)

@@ -279,6 +279,8 @@ class SurrogateSolver:
             reasons.append("other thresholds were trained")
         if start is not None:
             reasons.append("it cannot go on from a state")
+        if save.fewest_from is not None:
+            reasons.append("it does not know the density of the fewest cells")
         if reasons and outside == "raise":
             self.domain.check(regimen, twin.parameters, every)
         if reasons:

@@ -55,6 +55,7 @@ class TensorRecorder(Recorder):
                 living = instant.total(rows(*self._alive)).cpu().double().numpy()
                 self._check(day, float(living.max(initial=0.0)))
                 self._burden[k] = float(self._mass(instant.removed) @ living)
+                self._fewest.offer(day, self._burden[k], living.copy)
         if day in self._fields:
             k = self._fields[day]
             self._density[k] = instant.total(rows(*self._model.visible)).cpu().numpy()

@@ -327,7 +327,8 @@ def written(folder, patient):
 def test_every_picture_is_written_whole(written):
     names = [path.name for path in written]
     arms = [file_name(k, name) for k, name in enumerate(regimens(), start=1)]
-    both = [f"{arm}_{kind}.png" for arm in arms for kind in ("3d", "slices")]
+    kinds = [["3d", "slices", *(["eqd2"] if r.radiotherapy else [])] for r in regimens().values()]
+    both = [f"{arm}_{kind}.png" for arm, own in zip(arms, kinds, strict=True) for kind in own]
     grids = ["all_treatments_day_180.png", "all_treatments_day_365.png"]
     assert names == ["curves.png", "curves_log.png", "scans.png", *grids, *both]
     assert sorted(path.name for path in written[0].parent.iterdir()) == sorted(names)

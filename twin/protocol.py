@@ -40,12 +40,16 @@ class Save:
         sees: ``{"necrosis": ("necrosis",)}``.
     species : tuple of str or None
         Species whose own density is kept beside the visible one at `fields_at`.
+    fewest_from : float or None, [day]
+        Also keep the density of viable cells on the day, of those at which volumes are wanted
+        and from this one on, that has fewest of them; no such field if None.
     """
 
     fields_at: tuple[float, ...] = ()
     thresholds: Mapping[str, float] | None = None
     visible: Mapping[str, tuple[str, ...]] | None = None
     species: tuple[str, ...] | None = None
+    fewest_from: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields_at", tuple(float(day) for day in self.fields_at))

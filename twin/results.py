@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import InvalidInput
+from twin.response_entries import RESPONSE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -192,6 +193,7 @@ SCHEMA: Mapping[str, Entry] = {
         "Gy",
         "prescribed dose of each fraction; not a number where there is none",
     ),
+    **{name: Entry(*one) for name, one in RESPONSE.items()},
 }
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from twin.errors import InvalidInput, TherapyTwinError
 from twin.results import open_results
 from twin.storage import write_atomically
-from viz.scan_timeline import scan_timeline
+from viz.eqd2_slices import eqd2_slices, has_eqd2
+from viz.scan_timeline import has_scans, scan_timeline
 from viz.scene_3d import Stage
 from viz.scene_panels import PanelMaker, over_time, scenario_grid, telling_days
 from viz.slice_views import SliceViews, slices
@@ -164,7 +165,7 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
     wanted: list[tuple[str, Callable[[], Figure]]] = [
         ("curves.png", partial(curves_figure, subject)),
         ("curves_log.png", partial(curves_figure, subject, logarithmic=True)),
-        *([("scans.png", partial(scan_timeline, subject))] if subject.site.is_brain else []),
+        *([("scans.png", partial(scan_timeline, subject))] if has_scans(subject) else []),
         *[(grid_name(day), partial(scenario_grid, panels, day)) for day in grid_days(subject)],
     ]
     for number, scenario in enumerate(subject.scenarios, start=1):
@@ -179,6 +180,8 @@ def draw_all(subject: Subject, *, progress: Progress | None = None) -> list[tupl
                 ),
             ),
         ]
+        if has_eqd2(views, scenario):
+            wanted.append((f"{name}_eqd2.png", partial(eqd2_slices, views, scenario)))
     found = []
     for done, (name, draw) in enumerate(wanted):
         if progress is not None:

@@ -270,6 +270,7 @@ def _pictures_section(subject: Subject, drawn: Mapping[str, bytes]) -> Raw:
                 f"{scenario}: the tumour in the {subject.site.organ} over time.",
             ),
             _picture(drawn, f"{name}_slices.png", f"{scenario}: outlines and dose on the images."),
+            _picture(drawn, f"{name}_eqd2.png", f"{scenario}: EQD2, targets and organs."),
         ]
         parts += [Raw(f"<h3>{text(scenario)}</h3>"), *both]
     return section("pictures", "Pictures", *parts)

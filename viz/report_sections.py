@@ -13,6 +13,7 @@ from scenarios.complications import percent
 from twin.site import BRAIN, Site
 from viz.html import Raw, data_table, items, paragraph, section, table, text
 from viz.palette import scenario_styles
+from viz.response_sections import criteria_table, times_table
 from viz.subject import Subject
 
 if TYPE_CHECKING:
@@ -177,6 +178,8 @@ def results_section(comparisons: list[Comparison], subject: Subject, pictures: l
         )
         if labels
         else Raw(""),
+        criteria_table(reference),
+        times_table(reference),
         items(notes),
         *pictures,
     )

@@ -120,16 +120,7 @@ class SliceViews:
         """
         subject, plane = self.subject, self.planes[orientation]
         name = subject.scenarios[0] if scenario is None else scenario
-        extent = (plane.across[0], plane.across[-1], plane.up[0], plane.up[-1])
-        ax.imshow(
-            self._anatomy[orientation],
-            extent=extent,
-            origin="lower",
-            cmap="gray",
-            vmin=0.0,
-            vmax=1.05,
-            interpolation="bilinear",
-        )
+        self.draw_anatomy(ax, orientation)
         if show_dose:
             self._draw_dose(ax, orientation, name)
         self._draw_cavity(ax, orientation, name, day)
@@ -150,14 +141,27 @@ class SliceViews:
                 )
                 outline.set_path_effects(halo(width + 1.2))
         bare_axes(ax)
-        self._frame(ax, orientation, zoom_mm)
+        self.frame(ax, orientation, zoom_mm)
         if letters:
             side_letters(ax, orientation)
         if scale_bar:
             draw_scale_bar(ax)
         return ax
 
-    def _frame(self, ax: Axes, orientation: str, zoom_mm: float | None) -> None:
+    def draw_anatomy(self, ax: Axes, orientation: str) -> None:
+        """The image of a slice, or greys of its tissues."""
+        plane = self.planes[orientation]
+        ax.imshow(
+            self._anatomy[orientation],
+            extent=(plane.across[0], plane.across[-1], plane.up[0], plane.up[-1]),
+            origin="lower",
+            cmap="gray",
+            vmin=0.0,
+            vmax=1.05,
+            interpolation="bilinear",
+        )
+
+    def frame(self, ax: Axes, orientation: str, zoom_mm: float | None = None) -> None:
         """Limits of the view; left and right by the radiological convention."""
         plane = self.planes[orientation]
         first, second, _ = ORIENTATIONS[orientation]
