@@ -269,7 +269,7 @@ def test_the_model_is_read_and_its_default_is_what_it_was(tmp_path):
     choice = twin.ModelChoice("gompertz", resistant=True, oxygen=True, mass_effect=True)
     assert twin.load(path).model == choice
     properties = json_schema()["$defs"]["ModelTable"]["properties"]
-    assert properties["growth"]["enum"] == ["logistic", "gompertz", "exponential"]
+    assert properties["growth"]["enum"] == ["logistic", "gompertz", "exponential", "none"]
 
 
 PROBABILITIES = (
