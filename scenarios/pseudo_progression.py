@@ -163,7 +163,10 @@ def weighed_scans(
     )
     dates = Calendar(dt.date.fromisoformat(str(results.attrs["reference_date"])[:10]))
     found = {}
+    there = set(map(str, results["scenario"].values))
     for record in study["scenarios"]:
+        if record["name"] not in there:  # results that were cut down to some arms
+            continue
         arm = results.sel(scenario=record["name"], case=case)
         last = last_fraction_day(arm)
         regimen = Regimen.from_dict(record["regimen"])

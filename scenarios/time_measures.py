@@ -88,7 +88,8 @@ def time_measures(
         Of every arm, by volume or by the site's criterion; empty where there are none.
     """
     one = results.sel(case=case)
-    records = {record["name"]: record for record in study["scenarios"]}
+    there = set(map(str, one["scenario"].values))  # of results that were cut down to some arms
+    records = {record["name"]: record for record in study["scenarios"] if record["name"] in there}
     # results of other makers may say nothing of what an arm is given
     untreated = next(
         (name for name, record in records.items() if record.get("regimen") == []), None
@@ -97,7 +98,14 @@ def time_measures(
     for threshold in map(str, one["threshold"].values):
         here = one.sel(threshold=threshold)
         found[threshold] = {
-            name: _of_arm(here, name, record.get("compared_with"), untreated, scans, threshold)
+            name: _of_arm(
+                here,
+                name,
+                record["compared_with"] if record.get("compared_with") in there else None,
+                untreated,
+                scans,
+                threshold,
+            )
             for name, record in records.items()
         }
     return found
