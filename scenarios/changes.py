@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from scenarios.description import unpaired_sentences
-from scenarios.drug_changes import DRUG_FIELDS, changed_drugs
+from scenarios.drug_changes import DRUG_FIELDS, changed_drugs, value_text
 from twin.courses import Course, Hyperthermia, Resection, Temozolomide
 from twin.drugs import drug_names
 from twin.errors import InvalidInput
@@ -271,7 +271,9 @@ def _changed_radiotherapy(
     ):
         before, after = getattr(old, field), getattr(new, field)
         if before != after:
-            sentences.append(f"Radiotherapy: {words} {_text(after)} instead of {_text(before)}.")
+            sentences.append(
+                f"Radiotherapy: {words} {value_text(after)} instead of {value_text(before)}."
+            )
     return new_regimen
 
 
@@ -294,13 +296,7 @@ def _changed(
     for field in fields:
         before, after = getattr(old, field), getattr(new, field)
         sentences.append(
-            f"{kind.capitalize()}: {field.replace('_', ' ')} is {_text(after)} instead of "
-            f"{_text(before)}."
+            f"{kind.capitalize()}: {field.replace('_', ' ')} is {value_text(after)} instead of "
+            f"{value_text(before)}."
         )
     return Regimen(*(new if course is old else course for course in regimen.courses))
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -102,14 +102,14 @@ def _changed(regimen: Regimen, old: Drug, fields: dict[str, Any], sentences: lis
     for field in fields:
         before, after = getattr(old, field), getattr(new, field)
         if before != after:
-            sentences.append(
-                f"{old.name.capitalize()}: {_WORDS.get(field, field)} is {_text(after)} instead of "
-                f"{_text(before)}."
-            )
+            now, then = value_text(after), value_text(before)
+            what = _WORDS.get(field, field)
+            sentences.append(f"{old.name.capitalize()}: {what} is {now} instead of {then}.")
     return Regimen(*(new if course is old else course for course in regimen.courses))
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value of a course for a sentence."""
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from scipy import ndimage
 
 from twin.errors import GeometryMismatch, InvalidInput
 from twin.image_files import read_labels
 from twin.images import Image
 from twin.patient_tables import (
+    SegmentedTable,
     TumourLabels,
-    readers_files,
     text_or_table,
     tumour_convention,
     tumour_numbers,
@@ -40,7 +40,7 @@ Labels = Annotated[
 ]
 
 
-class FollowUpTable(FileModel):
+class FollowUpTable(SegmentedTable):
     """``[[follow_up]]``: a scan after day 0, in the reference scan's place in space."""
 
     date: Date
@@ -54,16 +54,6 @@ class FollowUpTable(FileModel):
     timing: Literal["before treatment", "after treatment"] | None = Field(
         default=None, description="checked against the treatment given, if stated"
     )
-
-    @field_validator("segmentation")
-    @classmethod
-    def _some(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        return readers_files(files)
-
-    @property
-    def segmentations(self) -> tuple[str, ...]:
-        """Files of the tumour's parts, one a reader."""
-        return (self.segmentation,) if isinstance(self.segmentation, str) else self.segmentation
 
 
 class PriorTable(FileModel):

@@ -25,13 +25,13 @@ from twin.toml_file import Date, FileModel
 __all__ = [
     "LabelNumber",
     "ModelTable",
+    "SegmentedTable",
     "TensorTable",
     "TissueProbabilities",
     "TumourLabels",
     "VisitTable",
     "all_different",
     "own_file",
-    "readers_files",
     "text_or_table",
     "tumour_convention",
     "tumour_labels",
@@ -119,13 +119,26 @@ def tumour_numbers(labels: TumourLabels | str, folder: Path, where: str) -> dict
         raise InvalidInput(f"{where}: labels: {error}") from None
 
 
-def readers_files(files: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Files of one segmentation or several, each a reader's own."""
-    if not files:
-        raise InvalidInput("the list of segmentations is empty; name at least one file.")
-    if not isinstance(files, str) and len(set(files)) < len(files):
-        raise InvalidInput("a segmentation is named twice; each reader counts once.")
-    return files
+class SegmentedTable(FileModel):
+    """A scan with the tumour segmented, once or by several readers."""
+
+    segmentation: str | tuple[str, ...] = Field(
+        description="file of the tumour's parts, or several of them by different readers"
+    )
+
+    @field_validator("segmentation")
+    @classmethod
+    def _some(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not files:
+            raise InvalidInput("the list of segmentations is empty; name at least one file.")
+        if not isinstance(files, str) and len(set(files)) < len(files):
+            raise InvalidInput("a segmentation is named twice; each reader counts once.")
+        return files
+
+    @property
+    def segmentations(self) -> tuple[str, ...]:
+        """Files of the tumour's parts, one a reader."""
+        return (self.segmentation,) if isinstance(self.segmentation, str) else self.segmentation
 
 
 class TissueLabels(FileModel):
@@ -230,7 +243,7 @@ class PerfusionTable(FileModel):
     highest: float = Field(default=4.0, ge=1.0, le=100.0, description="the same above")
 
 
-class VisitTable(FileModel):
+class VisitTable(SegmentedTable):
     """``[[visit]]``: the images of one day."""
 
     date: Date
@@ -242,9 +255,6 @@ class VisitTable(FileModel):
     ] = Field(
         default=TissueLabels(),
         description="numbers of the tissues, or a convention that knows them (freesurfer)",
-    )
-    segmentation: str | tuple[str, ...] = Field(
-        description="file of the tumour's parts, or several of them by different readers"
     )
     consensus: Literal["staple", "majority"] = Field(
         default="staple", description="how several segmentations become one"
@@ -270,16 +280,6 @@ class VisitTable(FileModel):
     perfusion: PerfusionTable | None = Field(
         default=None, description='perfusion image, for drugs with delivery = "perfusion"'
     )
-
-    @field_validator("segmentation")
-    @classmethod
-    def _some(cls, files: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        return readers_files(files)
-
-    @property
-    def segmentations(self) -> tuple[str, ...]:
-        """Files of the tumour's parts, one a reader."""
-        return (self.segmentation,) if isinstance(self.segmentation, str) else self.segmentation
 
 
 class ModelTable(FileModel):
