@@ -487,6 +487,18 @@ def test_a_fit_that_was_stopped_goes_on(followed, fitted, tmp_path, monkeypatch)
         calibrate(case, tmp_path / "fit", effective=300, threads=2)
 
 
+def test_a_picture_of_the_fit(followed, fitted, tmp_path):
+    """Of a fit that is found finished: prior, posterior and pairs, in one file."""
+    import matplotlib.image
+
+    picture = tmp_path / "unknowns.png"
+    command = ["calibrate", str(followed), "-o", str(fitted[0]), "--draws", "200", "--quiet"]
+    assert main([*command, "--picture", str(picture)]) == 0
+    height, width, _ = matplotlib.image.imread(picture).shape
+    assert width > 1000
+    assert height > 1000
+
+
 def test_a_forecast_of_the_fit(fitted, capsys):
     folder, _ = fitted
     command = ["forecast", str(folder), "--at", "2026-06-08", "--draws", "60", "--json", "--quiet"]

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from solvers.calibration.outlines import OutlineNoise, PatchedOutline
 from twin.errors import InvalidInput
@@ -81,15 +82,27 @@ class Outline:
         """Deviation of each patch from the mean, and the mean, over their noise."""
         found = self.distances(density, parameters)
         mean, own = float(found.mean()), self.noise.patch_mm
-        shared = self.noise.shared_mm
-        if mean < 0.0 and self.inward_mm is not None:
-            shared = self.inward_mm
-        of_mean = mean / np.hypot(shared, own / np.sqrt(len(found)))
+        of_patches = own / np.sqrt(len(found))
+        outside = 1.0 / np.hypot(self.noise.shared_mm, of_patches)
+        of_mean = mean * outside
+        if self.inward_mm is not None:
+            inside = 1.0 / np.hypot(self.inward_mm, of_patches)
+            of_mean = mean * inside + (outside - inside) * _ramp(mean, self.noise.shared_mm)
         each = (found - mean) / own
         if self.heavy_tailed:
             square = (HEAVY_TAILED + 1.0) * np.log1p(each**2 / HEAVY_TAILED)
             each = np.copysign(np.sqrt(square), each)
         return np.append(each, of_mean)
+
+
+def _ramp(value: float, width: float) -> float:
+    """0 well below 0 and `value` well above it, with a smooth bend, through 0 at 0.
+
+    The integral of a normal distribution function, so that the search finds no kink.
+    """
+    z = value / width
+    bend = width * (np.exp(-0.5 * z * z) - 1.0) / np.sqrt(2.0 * np.pi)
+    return float(value * ndtr(z) + bend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="effective draws of the posterior (default: %(default)s)",
     )
+    parser.add_argument(
+        "--picture", metavar="FILE.png", help="draw prior and posterior of every unknown"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with an unfinished fit")
 
 
@@ -71,6 +74,11 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             progress=progress,
         )
     rows = summary(done.posterior, case.unknowns.base)
+    if arguments.picture:
+        from viz.calibration_figure import draw_unknowns
+
+        draw_unknowns(done.posterior, case.unknowns.base, rows, arguments.picture)
+        output.say(f"Picture: {arguments.picture}")
     how = "found finished" if done.found_before else f"{time.perf_counter() - begin:.0f} s"
     output.result(
         f"{summary_text(rows, done.posterior)}\n\nFit: {arguments.output} ({how})\n"
