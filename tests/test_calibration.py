@@ -258,10 +258,10 @@ def test_draws_are_exact_where_errors_are_not_quadratic():
 
 
 def test_draws_that_cannot_be_trusted_are_refused():
-    """A narrow maximum with tails as wide as the prior, which no quadratic has."""
+    """A cusp with tails as wide as the prior, which no quadratic has."""
 
     def errors(z):
-        return np.array([2.5 * np.arctan(3.0 * z[0]), 2.5 * np.arctan(3.0 * z[1])])
+        return 3.0 * np.abs(z[:2]) ** 0.3
 
     problem = Given(("proliferation_rate", "outline_shift"), errors)
     with pytest.raises(NotConverged, match="no interval is given"):

@@ -32,8 +32,11 @@ __all__ = ["Draws", "draw"]
 FIRST_RUNS, WIDER = 2.5, 1.5
 #: Of the sampler on the stand-in: independent ensembles of walkers, steps left out and kept.
 CHAINS, WALKERS, BURNT, STEPS = 2, 128, 200, 300
-#: The stand-in is sampled at this temperature: its tails have to reach further than the truth's.
+#: The stand-in is sampled at this temperature, and at its square in the third round and so on: its
+#: tails have to reach further than the truth's.
 TEMPERATURE = 1.25
+#: Rounds of draws, each with a stand-in that knows those before; the last that is needed counts.
+ROUNDS = 4
 #: Above this the tail of the weights is too heavy for them to be used (Vehtari 2024, the usual
 #: limit of Pareto's k).
 HEAVIEST_TAIL = 0.7
@@ -134,28 +137,31 @@ def draw(
     known = _about(problem, about[0], WIDER**2 * about[1], first, rng)
     errors = problem.errors(known)
     # a first round of draws makes the stand-in better, and tells how many are needed
-    pilot = _round(problem, about, known, errors, max(64, _blocks(effective / 4)), rng, report)
-    share = min(1.0, float(np.exp(-np.var(pilot.ratio))))
-    wanted = _blocks(min(MOST_RUNS, 1.1 / max(share, 0.1)) * effective)
-    about = pilot.places.mean(axis=0), np.atleast_2d(np.cov(pilot.places.T))
-    known, errors = np.vstack([known, pilot.places]), np.vstack([errors, pilot.errors])
-    last = _round(problem, about, known, errors, wanted, rng, report)
-    if last.r_hat > AGREED:
-        raise NotConverged(
-            f"The sampler's chains disagree (R-hat {last.r_hat:.3f}, at most {AGREED} is "
-            "allowed), so no interval is given; fit fewer unknowns, or narrow their priors."
-        )
-    # a hair of noise: the fit of the tail cannot do with equal values, and may overflow
-    apart = 1e-9 * rng.normal(size=len(last.ratio))
-    with np.errstate(over="ignore"):
-        smoothed, tail = array_stats.psislw(-(last.ratio + apart))  # takes minus the logarithm
-    weights = np.exp(smoothed - logsumexp(smoothed))
-    if float(tail) > HEAVIEST_TAIL:
+    last = _round(problem, about, known, errors, max(64, _blocks(effective / 4)), rng, report, 1)
+    for number in range(2, ROUNDS + 1):
+        known, errors = np.vstack([known, last.places]), np.vstack([errors, last.errors])
+        about = last.places.mean(axis=0), np.atleast_2d(np.cov(last.places.T))
+        share = min(1.0, float(np.exp(-np.var(last.ratio))))
+        wanted = _blocks(min(MOST_RUNS, 1.1 / max(share, 0.1)) * effective)
+        last = _round(problem, about, known, errors, wanted, rng, report, number)
+        if last.r_hat > AGREED:
+            raise NotConverged(
+                f"The sampler's chains disagree (R-hat {last.r_hat:.3f}, at most {AGREED} is "
+                "allowed), so no interval is given; fit fewer unknowns, or narrow their priors."
+            )
+        # a hair of noise: the fit of the tail cannot do with equal values, and may overflow
+        apart = 1e-9 * rng.normal(size=len(last.ratio))
+        with np.errstate(over="ignore"):
+            smoothed, tail = array_stats.psislw(-(last.ratio + apart))  # minus the logarithm
+        if float(tail) <= HEAVIEST_TAIL:
+            break
+    else:
         raise NotConverged(
             f"A few draws carry the weight of all (Pareto's k {float(tail):.2f}, at most "
             f"{HEAVIEST_TAIL} is allowed), so no interval is given: the posterior is not what its "
             "maximum leads to expect. Fit fewer unknowns, or narrow their priors."
         )
+    weights = np.exp(smoothed - logsumexp(smoothed))
     report(1.0, "done")
     return Draws(
         last.places,
@@ -192,10 +198,12 @@ def _round(
     wanted: int,
     rng: np.random.Generator,
     report: Progress,
+    number: int,
 ) -> _Round:
     """Fit a stand-in to the runs that are known, sample it, and run some of its draws."""
     stand_in = QuadraticErrors.fitted(known, errors, *about)
-    kept = _sampled(problem, stand_in, *about, rng)
+    warm = TEMPERATURE ** max(1, number - 1)
+    kept = _sampled(problem, stand_in, warm, *about, rng)
     count = kept.shape[-1]
     chains = kept.reshape(CHAINS, -1, count)  # the walkers of each step side by side
     r_hat = max(float(array_stats.rhat(chains[..., k])) for k in range(count))
@@ -209,16 +217,16 @@ def _round(
         found.append(problem.errors(chosen[begin : begin + width]))
     ran = np.vstack(found)
     truly = problem.unknowns.log_prior(chosen) + problem.log_likelihood(ran)
-    ratio = truly - _log_target(problem, stand_in, chosen)
+    ratio = truly - _log_target(problem, stand_in, chosen, warm)
     return _Round(chosen, ran, ratio, r_hat, independent)
 
 
 def _log_target(
-    problem: Problem, stand_in: QuadraticErrors, places: NDArray[np.float64]
+    problem: Problem, stand_in: QuadraticErrors, places: NDArray[np.float64], warm: float
 ) -> NDArray[np.float64]:
     """Logarithm of what is sampled, but for a constant, shape (place,)."""
     log_posterior = problem.unknowns.log_prior(places) + stand_in.log_likelihood(places)
-    return np.asarray(log_posterior / TEMPERATURE)
+    return np.asarray(log_posterior / warm)
 
 
 def _about(
@@ -237,6 +245,7 @@ def _about(
 def _sampled(
     problem: Problem,
     stand_in: QuadraticErrors,
+    warm: float,
     centre: NDArray[np.float64],
     covariance: NDArray[np.float64],
     rng: np.random.Generator,
@@ -245,7 +254,7 @@ def _sampled(
     count = len(problem.unknowns)
 
     def log_posterior(places: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _log_target(problem, stand_in, places)
+        return _log_target(problem, stand_in, places, warm)
 
     chains = []
     for _ in range(CHAINS):

@@ -19,6 +19,9 @@ from twin.parameters import ParameterSet
 
 __all__ = ["DensityMap", "Observation", "Outline", "Volume"]
 
+#: Numerical error of where a front lies, as a share of the elements' edges. Measured against a
+#: mesh of 1.9 mm on the example, over 63 days: 0.01 to 0.29 mm at 3 mm, 0.11 to 0.50 mm at 5 mm.
+MESH_ERROR = 0.08
 #: Degrees of freedom of Student's distribution of a patch, where errors have heavy tails.
 HEAVY_TAILED = 4.0
 
@@ -82,11 +85,11 @@ class Outline:
         """Deviation of each patch from the mean, and the mean, over their noise."""
         found = self.distances(density, parameters)
         mean, own = float(found.mean()), self.noise.patch_mm
-        of_patches = own / np.sqrt(len(found))
-        outside = 1.0 / np.hypot(self.noise.shared_mm, of_patches)
+        besides = np.hypot(own / np.sqrt(len(found)), MESH_ERROR * self.patches.edge_mm)
+        outside = 1.0 / np.hypot(self.noise.shared_mm, besides)
         of_mean = mean * outside
         if self.inward_mm is not None:
-            inside = 1.0 / np.hypot(self.inward_mm, of_patches)
+            inside = 1.0 / np.hypot(self.inward_mm, besides)
             of_mean = mean * inside + (outside - inside) * _ramp(mean, self.noise.shared_mm)
         each = (found - mean) / own
         if self.heavy_tailed:

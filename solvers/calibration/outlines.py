@@ -26,6 +26,7 @@ __all__ = ["OutlineNoise", "PatchedOutline", "patched_outline"]
 PATCH_MM = 12.0
 #: A patch of less area than this share of a full one is joined to its neighbour.
 LEAST_SHARE = 0.3
+_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class PatchedOutline:
         Volume within the observed outline.
     area : ndarray, [mm2], shape (patch,)
         Of the observed outline.
+    edge_mm : float, [mm]
+        Mean length of the edges of the elements that the outline crosses.
     """
 
     cells: NDArray[np.int32]
@@ -82,6 +85,7 @@ class PatchedOutline:
     patch: NDArray[np.int32]
     inside: NDArray[np.float64]
     area: NDArray[np.float64]
+    edge_mm: float = 0.0
 
     def volumes(self, density: NDArray[np.floating], level: float) -> NDArray[np.float64]:
         """Volume above a level by patch, [mm3], shape (patch,)."""
@@ -155,7 +159,9 @@ def patched_outline(
     inside = np.zeros(count)
     _cut_by_patch(cells, volume, nearest, inner, 0.0, inside)
     of_patch = np.bincount(nearest, area, minlength=count).astype(np.float64)
-    return PatchedOutline(cells, volume, nearest, inside, of_patch)
+    corners = points[cells[crossed]]
+    edge = np.mean([np.linalg.norm(corners[:, i] - corners[:, j], axis=1) for i, j in _EDGES])
+    return PatchedOutline(cells, volume, nearest, inside, of_patch, float(edge))
 
 
 def _gradients(corners: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,8 @@ PROTECTED_DAY = 84.0
 #: assumed: how much less exact an enhancing outline is then.
 PROTECTED_FACTOR = 2.0
 ANTI_VEGF = ("bevacizumab",)
+#: assumed: oedema reaches further in one place than in another by this share of how far it does.
+UNEVEN = 0.5
 #: A tumour below this counts by its volume: a ball of 10 mm (the smallest measurable, RANO).
 LEAST_OUTLINED_ML = 0.52
 #: Smallest volume that is seen: a ball of 5 mm.
@@ -147,6 +149,8 @@ def _outline(
     """The observation of one outline; by its volume where it is small."""
     twin = prepared.twin
     volume_ml = twin.grid.volume_ml(mask)
+    if oedema_mm is not None:
+        noise = replace(noise, patch_mm=float(np.hypot(noise.patch_mm, UNEVEN * oedema_mm)))
     if volume_ml < LEAST_OUTLINED_ML:
         return Volume(
             day, what, _undivided(prepared), threshold, 1e3 * volume_ml, SMALL_SD_LN,
