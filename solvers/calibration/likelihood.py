@@ -22,8 +22,6 @@ __all__ = ["DensityMap", "Observation", "Outline", "Volume"]
 #: Numerical error of where a front lies, as a share of the elements' edges. Measured against a
 #: mesh of 1.9 mm on the example, over 63 days: 0.01 to 0.29 mm at 3 mm, 0.11 to 0.50 mm at 5 mm.
 MESH_ERROR = 0.08
-#: Degrees of freedom of Student's distribution of a patch, where errors have heavy tails.
-HEAVY_TAILED = 4.0
 
 
 class Observation(Protocol):
@@ -61,8 +59,6 @@ class Outline:
     inward_mm : float or None, [mm]
         Standard deviation of the whole outline where the prediction lies inside of it, if that
         is another one: oedema takes a FLAIR outline further out than cells are.
-    heavy_tailed : bool
-        Patches by Student's distribution with 4 degrees of freedom instead of the normal one.
     """
 
     day: float
@@ -71,7 +67,6 @@ class Outline:
     threshold: str
     noise: OutlineNoise
     inward_mm: float | None = None
-    heavy_tailed: bool = False
 
     def distances(
         self, density: NDArray[np.floating], parameters: ParameterSet
@@ -82,7 +77,10 @@ class Outline:
     def errors(
         self, density: NDArray[np.floating], parameters: ParameterSet
     ) -> NDArray[np.float64]:
-        """Deviation of each patch from the mean, and the mean, over their noise."""
+        """Deviation of each patch from the mean, and the mean, over their noise.
+
+        The mean alone where oedema may lie around it, whose shape says nothing of cells.
+        """
         found = self.distances(density, parameters)
         mean, own = float(found.mean()), self.noise.patch_mm
         besides = np.hypot(own / np.sqrt(len(found)), MESH_ERROR * self.patches.edge_mm)
@@ -90,12 +88,9 @@ class Outline:
         of_mean = mean * outside
         if self.inward_mm is not None:
             inside = 1.0 / np.hypot(self.inward_mm, besides)
-            of_mean = mean * inside + (outside - inside) * _ramp(mean, self.noise.shared_mm)
-        each = (found - mean) / own
-        if self.heavy_tailed:
-            square = (HEAVY_TAILED + 1.0) * np.log1p(each**2 / HEAVY_TAILED)
-            each = np.copysign(np.sqrt(square), each)
-        return np.append(each, of_mean)
+            bent = mean * inside + (outside - inside) * _ramp(mean, self.noise.shared_mm)
+            return np.array([bent])
+        return np.append((found - mean) / own, of_mean)
 
 
 def _ramp(value: float, width: float) -> float:

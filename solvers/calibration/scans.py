@@ -3,16 +3,16 @@
 - The enhancing outline counts on every scan, with twice the noise from the first fraction until
   12 weeks after the last, when enhancement may be an effect of treatment (the 12 weeks of RANO:
   Wen 2010, J Clin Oncol 28:1963 [unverified]; the factor is assumed).
-- The FLAIR outline is oedema as well as cells: it may lie further out, and single parts of it
-  off. It is left out during radiotherapy and within 12 weeks of it, and under drugs against
-  VEGF, which take oedema away.
+- The FLAIR outline is oedema as well as cells: it may lie further out, and its shape is not that
+  of the cells, so only its mean distance counts. It is left out during radiotherapy and within 12
+  weeks of it, and under drugs against VEGF, which take oedema away.
 - A tumour too small for an outline counts by its volume, none at all as a complete response.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,8 +33,6 @@ PROTECTED_DAY = 84.0
 #: assumed: how much less exact an enhancing outline is then.
 PROTECTED_FACTOR = 2.0
 ANTI_VEGF = ("bevacizumab",)
-#: assumed: oedema reaches further in one place than in another by this share of how far it does.
-UNEVEN = 0.5
 #: A tumour below this counts by its volume: a ball of 10 mm (the smallest measurable, RANO).
 LEAST_OUTLINED_ML = 0.52
 #: Smallest volume that is seen: a ball of 5 mm.
@@ -149,8 +147,6 @@ def _outline(
     """The observation of one outline; by its volume where it is small."""
     twin = prepared.twin
     volume_ml = twin.grid.volume_ml(mask)
-    if oedema_mm is not None:
-        noise = replace(noise, patch_mm=float(np.hypot(noise.patch_mm, UNEVEN * oedema_mm)))
     if volume_ml < LEAST_OUTLINED_ML:
         return Volume(
             day, what, _undivided(prepared), threshold, 1e3 * volume_ml, SMALL_SD_LN,
@@ -158,10 +154,7 @@ def _outline(
         )  # fmt: skip
     signed = at_nodes(twin, distance_to(mask, twin.grid.spacing_mm))
     patches = patched_outline(twin.mesh, prepared.active_cells(), signed)
-    return Outline(
-        day, what, patches, threshold, noise, inward_mm=oedema_mm,
-        heavy_tailed=oedema_mm is not None,
-    )  # fmt: skip
+    return Outline(day, what, patches, threshold, noise, inward_mm=oedema_mm)
 
 
 def _undivided(prepared: Prepared) -> PatchedOutline:
