@@ -137,6 +137,9 @@ class RadiotherapyTable(StudyTable):
     replan: list[ReplanTable] = Field(
         default_factory=list, description="when the target is redrawn on the predicted tumour"
     )
+    confirm_high_dose: bool = Field(
+        default=False, description="a dose above 200 Gy, or 40 Gy a fraction, is meant"
+    )
 
     def course(self) -> Radiotherapy:
         """The course, checked."""
@@ -151,6 +154,7 @@ class RadiotherapyTable(StudyTable):
             boost_total_dose_gy=None if self.boost is None else self.boost.total_dose,
             weekdays_only=self.weekdays_only,
             every_days=self.every,
+            confirm_high_dose=self.confirm_high_dose,
             dose=self.dose,
             density_guided_day=self.density_guided,
             fractions_per_day=self.fractions_per_day,

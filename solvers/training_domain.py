@@ -243,6 +243,7 @@ class TrainingDomain:
             "replans",
             "beams",
             "density_guided_day",
+            "confirm_high_dose",
         ):
             mine, theirs = getattr(course, what), getattr(self.course, what)
             if mine != theirs:

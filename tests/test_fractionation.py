@@ -215,3 +215,11 @@ def test_a_patient_file_states_the_basis(tmp_path):
 
 def test_every_packaged_radiosensitivity_has_a_basis():
     assert load_parameter_set("glioblastoma")["alpha"].basis == "image"
+
+
+def test_a_high_dose_that_is_meant():
+    """Functional radiosurgery gives 130 Gy at once; unconfirmed it may be 1.3 Gy in cGy."""
+    high = {"total_dose_gy": 130.0, "fractions": 1, "start_day": 1.0}
+    with pytest.raises(InvalidInput, match="were cGy meant"):
+        Radiotherapy(**high)
+    assert Radiotherapy(**high, confirm_high_dose=True).dose_per_fraction_gy == 130.0

@@ -31,6 +31,8 @@ COMPENSATIONS: tuple[Compensation, ...] = ("append", "second fraction", "none")
 Overlap = Literal["refuse", "both"]
 MAX_PRESCRIPTION_GY = 200.0
 MAX_FRACTION_GY = 40.0
+#: How far above these a dose may be that is confirmed to be meant.
+CONFIRMED = 5.0
 MAX_BEAMS = 72
 
 
@@ -99,6 +101,8 @@ class Radiotherapy:
     density_guided_day : float or None, [day]
         The clinical target has the volume of the one by the clinical margin, but lies where the
         tumour is predicted to be densest on this day; None for the margin's itself.
+    confirm_high_dose : bool
+        A prescription above 200 Gy or a fraction above 40 Gy is meant, not one in cGy.
     """
 
     total_dose_gy: float
@@ -120,14 +124,15 @@ class Radiotherapy:
     beams: tuple[float, ...] = field(default=(), metadata=LATER)
     every_days: int = field(default=1, metadata=LATER)
     density_guided_day: float | None = field(default=None, metadata=LATER)
+    confirm_high_dose: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fractions, int) and 1 <= self.fractions <= 100):
             raise InvalidInput(
                 f"Radiotherapy has {self.fractions!r} fractions; give a whole number from 1 to 100."
             )
-        check_range("The prescribed dose", self.total_dose_gy, 0.0, MAX_PRESCRIPTION_GY, "Gy")
-        check_range("The dose per fraction", self.dose_per_fraction_gy, 0.0, MAX_FRACTION_GY, "Gy")
+        self._check_high("The prescribed dose", self.total_dose_gy, MAX_PRESCRIPTION_GY)
+        self._check_high("The dose per fraction", self.dose_per_fraction_gy, MAX_FRACTION_GY)
         check_range("The start of radiotherapy", self.start_day, -36500.0, 36500.0, "day")
         check_range("The clinical margin", self.ctv_margin_mm, 0.0, 50.0, "mm")
         check_range("The planning margin", self.ptv_margin_mm, 0.0, 20.0, "mm")
@@ -229,6 +234,18 @@ class Radiotherapy:
                 "Missed fractions cannot be made up by a second one on days that have several "
                 'already; use compensation = "append".'
             )
+
+    def _check_high(self, what: str, value: float, usual: float) -> None:
+        """Refuse a dose that looks like cGy unless it is confirmed."""
+        if self.confirm_high_dose:
+            check_range(what, value, 0.0, CONFIRMED * usual, "Gy")
+            return
+        try:
+            check_range(what, value, 0.0, usual, "Gy")
+        except InvalidInput as error:
+            remedy = "were cGy meant? If it is right, write confirm_high_dose = true."
+            end = f"; {remedy}" if value > usual else "."
+            raise InvalidInput(str(error).rstrip(".") + end) from None
 
     @property
     def dose_per_fraction_gy(self) -> float:
