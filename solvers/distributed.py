@@ -217,6 +217,11 @@ class PartPrepared(Prepared):
         """Total dose of one course at the nodes that the rank holds, [Gy], shape (local,)."""
         return self.share.mine(self._whole.dose_at_nodes(course))
 
+    def let_at_nodes(self, course: Radiotherapy) -> NDArray[np.float64] | None:
+        """As `Prepared.let_at_nodes`, of this rank's nodes."""
+        found = self._whole.let_at_nodes(course)
+        return None if found is None else self.share.mine(found)
+
     def oxygen_factor(self, parameters: ParameterSet) -> NDArray[np.float64] | None:
         """As `Prepared.oxygen_factor`, of this rank's nodes."""
         found = self._whole.oxygen_factor(parameters)

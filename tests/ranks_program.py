@@ -18,6 +18,7 @@ from solvers.verification.bench_twin import bench_twin
 from twin.courses import Radiotherapy, Resection, Temozolomide
 from twin.errors import InvalidInput, TherapyTwinError
 from twin.model_choice import ModelChoice
+from twin.planned_dose import PlannedDose
 from twin.protocol import Save, State
 from twin.regimen import Regimen
 
@@ -41,6 +42,19 @@ def patient(**choice):
     return replace(twin, model=ModelChoice(**choice), tensor=tensor)
 
 
+def protons():
+    """The same patient with a dose and a linear energy transfer that vary from place to place."""
+    twin = patient()
+    steps = np.linspace(0.5, 1.0, twin.grid.shape[0], dtype=np.float32)[:, None, None]
+    relative = np.broadcast_to(steps, twin.grid.shape).copy()
+    let = np.ascontiguousarray(12.0 * relative)
+    plan = PlannedDose(relative, np.ones(twin.grid.shape, bool), "physical", "wedenberg", let)
+    return replace(twin, doses={"protons": plan})
+
+
+PROTONS = Regimen(Radiotherapy(total_dose_gy=20.0, fractions=10, start_day=2.25, dose="protons"))
+
+
 def difference(one, other):
     """Largest difference by the largest value, for every variable of numbers."""
     found = {}
@@ -51,11 +65,11 @@ def difference(one, other):
     return found
 
 
-def compared(twin, **options):
+def compared(twin, regimen=COURSE, **options):
     """Differences between a run on all ranks and one on this rank alone."""
     save = Save(fields_at=(0.0, 9.0, 14.25), species=("viable", "dead"))
     runs = [
-        FiniteElementSolver(comm=comm, **options).solve(twin, COURSE, DAYS, save=save)
+        FiniteElementSolver(comm=comm, **options).solve(twin, regimen, DAYS, save=save)
         for comm in (None, COMM)
     ]
     found = difference(*runs)
@@ -114,6 +128,7 @@ def main():
         "resistant": compared(patient(resistant=True)),
         "oxygen": compared(patient(oxygen=True)),
         "fibres": compared(patient(migration="tensor")),
+        "protons": compared(protons(), PROTONS),
         "went on": went_on(),
         "negative": negative_at_one_node(),
         "agreed": raised(lambda: agreed(COMM, last_rank_refuses)),

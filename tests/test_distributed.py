@@ -183,7 +183,9 @@ def found(request, tmp_path_factory):
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("case", ["logistic", "adapted", "resistant", "oxygen", "fibres"])
+@pytest.mark.parametrize(
+    "case", ["logistic", "adapted", "resistant", "oxygen", "fibres", "protons"]
+)
 def test_ranks_come_to_the_same_numbers(found, case):
     differences = found[case]
     assert differences.pop("same_record")
