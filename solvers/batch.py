@@ -199,10 +199,7 @@ class _Block:
         for column, treatment in enumerate(self.treatments):
             for fraction in treatment.schedule.fractions:
                 self._fractions.setdefault(fraction.day, []).append((column, fraction))
-        self.tables = softened_table(
-            [base.value("threshold_t1gd"), base.value("threshold_flair")],
-            base.value("visibility_softness"),
-        ).astype(np.float32)
+        self.tables, self.kind = _softened_tables([request.parameters for request in padded])
 
     def _use_operators(self) -> None:
         """Take the operators of what has not been removed."""
@@ -278,8 +275,8 @@ class _Block:
         )  # fmt: skip
         soft, burden = np.empty((2, 2, BLOCK_WIDTH)), np.empty((2, BLOCK_WIDTH))
         block_measure(
-            self.viable, self.dead, self.necrosis, growing, seen, self.mass, self.tables, soft,
-            burden,
+            self.viable, self.dead, self.necrosis, growing, seen, self.mass, self.tables,
+            self.kind, soft, burden,
         )  # fmt: skip
         return _Measured(soft, burden)
 
@@ -366,6 +363,16 @@ class _Measured:
             return value[None]
 
         return _Measured(cubic(self.soft, after.soft), cubic(self.burden, after.burden))
+
+
+def _softened_tables(runs: Sequence[ParameterSet]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Tables of softened visibility, shape (threshold, kind, entry), and which is each run's."""
+    names = ("threshold_t1gd", "threshold_flair", "visibility_softness")
+    seen = [tuple(one.value(name) for name in names) for one in runs]
+    kinds = list(dict.fromkeys(seen))
+    tables = [softened_table(levels, softness) for *levels, softness in kinds]
+    number = np.array([kinds.index(one) for one in seen], np.int32)
+    return np.stack(tables, axis=1).astype(np.float32), number
 
 
 def _row(values: Iterable[float]) -> NDArray[np.float32]:

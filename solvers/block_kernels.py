@@ -135,14 +135,15 @@ def block_slope(
 
 
 @compiled_sums
-def block_measure(viable, dead, necrosis, growing, seen, mass, table, soft, burden):
+def block_measure(viable, dead, necrosis, growing, seen, mass, tables, kind, soft, burden):
     """Softened volumes (2, threshold, run) and viable volume (2, run), then their slopes.
 
-    From the densities and their rates of change; `table` of `solvers.volumes.softened_table`.
+    From the densities and their rates of change; `tables`, shape (threshold, kind, entry), of
+    `solvers.volumes.softened_table`, and which kind each run is measured by.
     """
     runs = viable.shape[1]
-    top = np.float32(table.shape[1] - 1.0001)
-    scale = np.float32((table.shape[1] - 1) / TABLE_TOP)
+    top = np.float32(tables.shape[2] - 1.0001)
+    scale = np.float32((tables.shape[2] - 1) / TABLE_TOP)
     soft[:] = 0.0
     burden[:] = 0.0
     place = np.empty(runs, np.int32)
@@ -163,9 +164,9 @@ def block_measure(viable, dead, necrosis, growing, seen, mass, table, soft, burd
             share[c] = x - place[c]
         if most < 1e-7:
             continue
-        for t in range(table.shape[0]):
+        for t in range(tables.shape[0]):
             for c in range(runs):
-                k = place[c]
-                low, rise = table[t, k], table[t, k + 1] - table[t, k]
+                j, k = kind[c], place[c]
+                low, rise = tables[t, j, k], tables[t, j, k + 1] - tables[t, j, k]
                 soft[0, t, c] += m * (low + share[c] * rise)
                 soft[1, t, c] += m * rise * scale * seen[i, c]

@@ -278,6 +278,19 @@ def test_a_run_alone_or_in_a_batch(patient):
         np.testing.assert_allclose(batch.density[k, 0], run.tumour_density[0], atol=1e-3)
 
 
+def test_a_batch_measures_every_run_by_its_own_thresholds(patient):
+    """Runs that differ in what is visible alone, against the solver one by one."""
+    other = {"threshold_t1gd": 0.7, "threshold_flair": 0.22, "visibility_softness": 0.05}
+    requests = [Request(Regimen(), patient.parameters)]
+    requests.append(Request(Regimen(), patient.parameters.replace(**other)))
+    times = np.array([0.0, 20.0, 60.0])
+    batch = solve_batch(patient, requests, times)
+    for k, request in enumerate(requests):
+        own = patient.replace(parameters=request.parameters)
+        run = FiniteElementSolver().solve(own, Regimen(), times)  # steps as a batch takes them
+        assert within(batch.soft[k], run.tumour_volume_soft.values, 1e-4)
+
+
 def test_a_batch_with_an_operation(patient):
     """The same numbers as one by one, before and after it, in the cavity as well."""
     resistant = patient.parameters.replace(alpha=0.02, proliferation_rate=0.02)
