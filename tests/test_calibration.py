@@ -95,7 +95,8 @@ def test_errors_are_the_normal_likelihood(outline):
     seen = Outline(10.0, "", outline, "threshold_t1gd", noise)
     parameters = load_parameter_set("glioblastoma")
     count = len(outline.inside)
-    normal = stats.multivariate_normal(np.zeros(count), noise.covariance(count))
+    covariance = 1.3**2 * np.eye(count) + 0.7**2  # independent errors, and one that all share
+    normal = stats.multivariate_normal(np.zeros(count), covariance)
     rng = np.random.default_rng(0)
     differences = []
     for _ in range(5):
@@ -542,3 +543,11 @@ def test_a_patient_without_follow_ups(tmp_path, capsys):
     path = write_small_patient(tmp_path / "p")
     assert main(["calibrate", str(path), "-o", str(tmp_path / "fit"), "--quiet"]) == 2
     assert "has no [[follow_up]]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("draws", ["20", "9000"])
+def test_too_few_or_too_many_draws(followed, tmp_path, capsys, draws):
+    command = ["calibrate", str(followed), "-o", str(tmp_path / "fit"), "--draws", draws]
+    assert main([*command, "--quiet", "--threads", "2"]) == 2
+    assert f"{draws} draws are asked for; give 50 to 5120" in capsys.readouterr().err
+    assert not (tmp_path / "fit").exists()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scenarios.calibration.store import draws_of
 from twin.parameters import LogNormal, ParameterSet
 from viz.palette import BRAIN, CAVITY, RESEARCH_USE, VERMILLION
 
@@ -52,7 +53,7 @@ def draw_unknowns(
     figure = Figure(figsize=(INCH * count + 1.2, INCH * count + 1.0))
     FigureCanvasAgg(figure)
     axes = figure.subplots(count, count, squeeze=False)
-    chosen = _equal(weights, SHOWN)
+    chosen = draws_of(posterior).chosen(SHOWN, seed=0)
     for i, name in enumerate(names):
         for j, other in enumerate(names):
             panel = axes[i, j]
@@ -88,12 +89,6 @@ def draw_unknowns(
 def _label(base: ParameterSet, name: str) -> str:
     unit = base[name].unit
     return name.replace("_", " ") + ("" if unit == "1" else f"\n[{unit}]")
-
-
-def _equal(weights: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Numbers of so many draws of equal weight."""
-    marks = (0.5 + np.arange(count)) / count
-    return np.searchsorted(np.cumsum(weights), marks).clip(max=len(weights) - 1)
 
 
 def _scaled(panel: Any, axis: str, base: ParameterSet, name: str) -> None:

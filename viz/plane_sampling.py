@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
+from twin.meshing.voxel_cells import barycentric
 from viz.offscreen import quiet_pyvista
 
 __all__ = ["MeshSampler", "Plane", "sample_voxels"]
@@ -83,10 +84,7 @@ class MeshSampler:
         self.inside: NDArray[np.bool_] = owner >= 0
         rows = np.flatnonzero(self.inside)
         corners = points[cells[owner[rows]]] if len(rows) else np.zeros((0, 4, 3))
-        edges = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)
-        offset = where[rows] - corners[:, 0]
-        last = np.linalg.solve(edges, offset[..., None])[..., 0] if len(rows) else np.zeros((0, 3))
-        weights = np.column_stack([1.0 - last.sum(axis=1), last]).clip(0.0, 1.0)
+        weights = barycentric(corners, where[rows]).clip(0.0, 1.0)
         weights /= weights.sum(axis=1, keepdims=True)  # points a hair outside their cell
         nodes = cells[owner[rows]] if len(rows) else np.zeros((0, 4), int)
         self._matrix = sparse.csr_matrix(

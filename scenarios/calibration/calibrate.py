@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scenarios.calibration.case import Case
 from scenarios.calibration.store import FitFolder, draws_of, posterior_dataset
+from solvers.calibration.draws import Draws, check_effective
 from solvers.calibration.fit import LITTLE, fit
 from twin.errors import InvalidInput
 from twin.parameters import LogNormal, ParameterSet
@@ -68,6 +69,7 @@ def calibrate(
     place = FitFolder(Path(folder))
     if not 1 <= starts <= 64:
         raise InvalidInput(f"There are {starts} starts; give 1 to 64.")
+    check_effective(effective)
     inputs = sha256_of([FIT_FORMAT, case.inputs, starts, effective, seed])
     unfinished = place.record is not None and not place.finished
     place.begin(inputs, case)
@@ -129,7 +131,7 @@ def summary(posterior: xr.Dataset, base: ParameterSet) -> list[dict[str, Any]]:
     if {"diffusivity_white", "proliferation_rate"} <= set(names):
         d = values[:, names.index("diffusivity_white")]
         rho = values[:, names.index("proliferation_rate")]
-        rows += _front_rows(d, rho, base, draws.weights, posterior)
+        rows += _front_rows(d, rho, base, draws)
     return rows
 
 
@@ -137,10 +139,10 @@ def _front_rows(
     d: NDArray[np.float64],
     rho: NDArray[np.float64],
     base: ParameterSet,
-    weights: NDArray[np.float64],
-    posterior: xr.Dataset,
+    draws: Draws,
 ) -> list[dict[str, Any]]:
-    draws = draws_of(posterior)
+    """Of the front's speed and width, with what their prior follows from."""
+    weights = draws.weights
     of_d, of_rho = base["diffusivity_white"].prior, base["proliferation_rate"].prior
     rows = []
     for name, unit, power in (

@@ -100,7 +100,7 @@ def evaluate(
     grid = case.twin.grid
     scores: dict[str, Any] = {}
     for k, name in enumerate(OUTLINES):
-        observed, before = (one.core if k == 0 else one.whole for one in (left, last))
+        observed, before = (_mask(one, k) for one in (left, last))
         scores[name] = _scores(
             found, k, chances[k] >= 0.5, observed, before, _volumes(case, k), grid, seed
         )

@@ -15,10 +15,10 @@ from scipy import sparse
 from scenarios.calibration.case import Case
 from scenarios.calibration.store import FitFolder, draws_of, write_dataset
 from solvers.batch import Request, solve_batch
+from solvers.calibration.outlines import PatchedOutline
 from solvers.prepared import prepare
-from solvers.volumes import VisibleVolumes
 from twin.errors import InvalidInput
-from twin.meshing.voxel_cells import cells_at_voxels
+from twin.meshing.voxel_cells import barycentric, cells_at_voxels
 from twin.protocol import Progress
 from twin.response import time_to_progression
 from twin.results import RESEARCH_USE_ONLY
@@ -98,16 +98,18 @@ def forecast(
             f"The fit in {folder} is of {', '.join(names)}, not of "
             f"{', '.join(case.unknowns.names)}; calibrate the patient again in a new folder."
         )
-    places = draws_of(posterior).resampled(draws, seed)
+    posterior_draws = draws_of(posterior)
+    places = posterior_draws.places[posterior_draws.chosen(draws, seed)]
     unique, back = np.unique(places, axis=0, return_inverse=True)
     requests = [Request(case.regimen, case.unknowns.parameters(row)) for row in unique]
     times = np.unique(np.append(np.arange(0.0, math.floor(day) + 1.0), day))
     found = solve_batch(
         case.twin, requests, times, fields_at=[day], threads=threads, progress=progress
     )
+    meter = _meter(case, day)
     hard = np.array(
         [
-            _hard_volumes(case, request, density, day)
+            [meter.volumes(density, level).sum() for level in _levels(request)]
             for request, density in zip(requests, found.density[:, 0], strict=True)
         ]
     )
@@ -174,10 +176,7 @@ def chances_at_voxels(case: Case, found: Forecast) -> NDArray[np.float64]:
     cell = cells_at_voxels(mesh, grid.shape, grid.affine)
     inside = cell >= 0
     where = grid.to_world(np.argwhere(inside))
-    corners = mesh.points[mesh.cells[cell[inside]]]
-    edges = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)
-    last = np.linalg.solve(edges, (where - corners[:, 0])[..., None])[..., 0]
-    weights = np.column_stack([1.0 - last.sum(axis=1), last])
+    weights = barycentric(mesh.points[mesh.cells[cell[inside]]], where)
     rows = np.repeat(np.arange(len(where)), 4)
     at_voxels = sparse.csr_matrix(
         (weights.ravel(), (rows, mesh.cells[cell[inside]].ravel())),
@@ -198,23 +197,11 @@ def _assessed_from(case: Case, day: float) -> float:
     return min(events[0].day, day) if events else 0.0
 
 
-def _hard_volumes(
-    case: Case, request: Request, density: NDArray[np.float32], day: float
-) -> NDArray[np.float64]:
-    """Volumes above both thresholds, cut exactly inside elements, [mm3], shape (outline,)."""
-    prepared = prepare(case.twin)
-    events = request.regimen.schedule(case.twin.calendar).resections
+def _meter(case: Case, day: float) -> PatchedOutline:
+    """Volumes above a threshold on a day, cut exactly inside elements; cavities are left out."""
+    events = case.regimen.schedule(case.twin.calendar).resections
     removed = tuple(event.cavity for event in events if event.day <= day)
-    active = prepared.active_cells(removed)
-    mesh = case.twin.mesh
-    meter = VisibleVolumes(
-        mesh.cells[active],
-        mesh.cell_volume[active],
-        prepared.operators.lumped_mass(active),
-        _levels(request),
-        request.parameters.value("visibility_softness"),
-    )
-    return np.asarray(meter.measure(density.astype(np.float64))[0])
+    return PatchedOutline.undivided(case.twin.mesh, prepare(case.twin).active_cells(removed))
 
 
 def forecast_rows(found: Forecast, seed: int = 0) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ import numpy as np
 from scenarios.calibration.case import Case
 from solvers.calibration.draws import Draws
 from solvers.calibration.fit import Fit
-from solvers.calibration.most_likely import Estimate
 from solvers.calibration.problem import Records
 from twin.errors import InvalidInput
 from twin.results import RESEARCH_USE_ONLY
@@ -23,7 +22,7 @@ from twin.storage import FolderLock, storage_errors, write_atomically
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["FitFolder", "draws_of", "estimate_of", "posterior_dataset", "write_dataset"]
+__all__ = ["FitFolder", "draws_of", "posterior_dataset", "write_dataset"]
 
 FORMAT = 1
 
@@ -213,15 +212,4 @@ def draws_of(posterior: xr.Dataset) -> Draws:
         float(posterior.attrs["pareto_k"]),
         float(posterior.attrs["r_hat"]),
         int(posterior.attrs["runs_of_draws"]),
-    )
-
-
-def estimate_of(posterior: xr.Dataset) -> Estimate:
-    """The most likely point that a stored posterior holds."""
-    return Estimate(
-        posterior.most_likely_coordinate.values,
-        posterior.laplace_covariance.values,
-        float(posterior.attrs["log_posterior"]),
-        0,
-        int(posterior.attrs["runs_of_estimate"]),
     )

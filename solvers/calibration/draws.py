@@ -26,7 +26,7 @@ from solvers.calibration.quadratic import QuadraticErrors, terms_of
 from twin.errors import InvalidInput, NotConverged
 from twin.protocol import Progress
 
-__all__ = ["Draws", "draw"]
+__all__ = ["Draws", "check_effective", "draw"]
 
 #: Runs for the first stand-in, as a multiple of its terms, drawn this much wider than Laplace.
 FIRST_RUNS, WIDER = 2.5, 1.5
@@ -43,7 +43,11 @@ HEAVIEST_TAIL = 0.7
 #: Chains agree when their potential scale reduction is below this.
 AGREED = 1.01
 #: Most runs, as a multiple of the effective draws asked for.
-MOST_RUNS = 3.0
+MOST_RUNS = 3
+#: Of the sampler's steps every so many make the pool that draws are taken from.
+THINNED = 5
+#: Effective draws that can be asked for: fewer tell no interval, more than the pool can give.
+FEWEST, MOST = 50, CHAINS * WALKERS * (STEPS // THINNED) // MOST_RUNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,17 @@ class Draws:
             found[:, k] = np.interp(probabilities, heap, column[order])
         return found
 
-    def resampled(self, count: int, seed: int) -> NDArray[np.float64]:
-        """So many draws of equal weight, systematically, shape (count, unknown)."""
+    def chosen(self, count: int, seed: int) -> NDArray[np.int64]:
+        """Numbers of so many draws of equal weight, systematically, shape (count,)."""
         start = np.random.default_rng(seed).uniform()
         marks = (start + np.arange(count)) / count
-        chosen = np.searchsorted(np.cumsum(self.weights), marks).clip(max=len(self.weights) - 1)
-        return self.places[chosen]
+        return np.searchsorted(np.cumsum(self.weights), marks).clip(max=len(self.weights) - 1)
+
+
+def check_effective(effective: int) -> None:
+    """Raise `InvalidInput` for a number of effective draws that cannot be given."""
+    if not FEWEST <= effective <= MOST:
+        raise InvalidInput(f"{effective} draws are asked for; give {FEWEST} to {MOST}.")
 
 
 def draw(
@@ -114,20 +123,19 @@ def draw(
     estimate : Estimate
         Of this problem.
     effective : int
-        Independent draws that they should be worth; at least 50.
+        Independent draws that they should be worth, `FEWEST` to `MOST`.
     seed : int
     progress : callable or None
 
     Raises
     ------
     InvalidInput
-        Too few draws asked for.
+        Too few or too many draws asked for.
     NotConverged
         The sampler's chains disagree, or a few draws carry all the weight: the posterior is
         not what a quadratic about its maximum can lead to.
     """
-    if effective < 50:
-        raise InvalidInput(f"{effective} draws are asked for; at least 50 tell an interval.")
+    check_effective(effective)
     report: Progress = progress if progress is not None else lambda part, message: None
     before = problem.runs
     rng = np.random.default_rng(seed)
@@ -209,7 +217,7 @@ def _round(
     r_hat = max(float(array_stats.rhat(chains[..., k])) for k in range(count))
     of_walkers = np.moveaxis(kept, 2, 1).reshape(-1, STEPS, count)
     independent = min(float(array_stats.ess(of_walkers[..., k])) for k in range(count))
-    pool = kept[:, ::5].reshape(-1, count)
+    pool = kept[:, ::THINNED].reshape(-1, count)
     chosen = pool[rng.choice(len(pool), wanted, replace=False)]
     width, found = BLOCK_WIDTH * problem.threads, []
     for begin in range(0, wanted, width):

@@ -17,7 +17,7 @@ from solvers.calibration.outlines import OutlineNoise, PatchedOutline
 from twin.errors import InvalidInput
 from twin.parameters import ParameterSet
 
-__all__ = ["DensityMap", "Observation", "Outline", "Volume"]
+__all__ = ["Observation", "Outline", "Volume"]
 
 #: Numerical error of where a front lies, as a share of the elements' edges. Measured against a
 #: mesh of 1.9 mm on the example, over 63 days: 0.01 to 0.29 mm at 3 mm, 0.11 to 0.50 mm at 5 mm.
@@ -150,31 +150,3 @@ class Volume:
         predicted = max(self.volume_mm3(density, parameters), self.least_mm3)
         seen = max(self.observed_mm3, self.least_mm3)
         return np.array([np.log(predicted / seen) / self.sd_ln])
-
-
-@dataclass(frozen=True, slots=True)
-class DensityMap:
-    """A density of cells from an image, as means over blocks of nodes with independent errors.
-
-    Parameters
-    ----------
-    day : float, [day]
-    what : str
-    weights : ndarray, [1], shape (block, node), sparse
-        Means of the nodes of each block.
-    observed : ndarray, [1], shape (block,)
-    sd : ndarray, [1], shape (block,)
-    """
-
-    day: float
-    what: str
-    weights: NDArray[np.float64]
-    observed: NDArray[np.float64]
-    sd: NDArray[np.float64]
-
-    def errors(
-        self, density: NDArray[np.floating], parameters: ParameterSet
-    ) -> NDArray[np.float64]:
-        """Difference of each block over its noise."""
-        found = np.asarray(self.weights @ np.asarray(density, np.float64))
-        return (found - self.observed) / self.sd

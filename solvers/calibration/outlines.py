@@ -52,10 +52,6 @@ class OutlineNoise:
                     "most 50 mm."
                 )
 
-    def covariance(self, patches: int) -> NDArray[np.float64]:
-        """Of the distances of so many patches, [mm2], shape (patch, patch)."""
-        return self.patch_mm**2 * np.eye(patches) + self.shared_mm**2
-
     def times(self, factor: float) -> OutlineNoise:
         """Both larger by a factor."""
         return OutlineNoise(self.patch_mm * factor, self.shared_mm * factor)
@@ -93,6 +89,13 @@ class PatchedOutline:
         field = np.ascontiguousarray(density, np.float64)
         _cut_by_patch(self.cells, self.volume, self.patch, field, level, total)
         return total
+
+    @classmethod
+    def undivided(cls, mesh: Mesh, active: NDArray[np.bool_]) -> PatchedOutline:
+        """All elements in which a tumour can live as one patch, without an outline: a meter."""
+        cells = np.ascontiguousarray(mesh.cells[active], np.int32)
+        volume = np.ascontiguousarray(mesh.cell_volume[active])
+        return cls(cells, volume, np.zeros(len(cells), np.int32), np.zeros(1), np.ones(1))
 
     def distances(self, density: NDArray[np.floating], level: float) -> NDArray[np.float64]:
         """Mean distance of the predicted surface outside the observed one, [mm], shape (patch,).

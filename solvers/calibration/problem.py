@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -83,7 +82,6 @@ class Problem:
         self.threads = threads
         self.records = Records() if records is None else records
         self.runs = 0
-        self._lock = threading.Lock()
 
     @property
     def days(self) -> NDArray[np.float64]:
@@ -113,30 +111,21 @@ class Problem:
             self.records.changed(self.records)
         return np.stack([known[row.tobytes()] for row in rows])
 
-    def densities(
-        self, coordinates: Sequence[NDArray[np.float64]], days: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """What is visible on some days, [1], shape (run, day, node)."""
-        requests = [Request(self.regimen, self.unknowns.parameters(row)) for row in coordinates]
+    def _run(self, rows: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        """Errors of a few runs, made together."""
+        days = self.days
+        sets = [self.unknowns.parameters(row) for row in rows]
+        requests = [Request(self.regimen, parameters) for parameters in sets]
         found = solve_batch(self.twin, requests, days, fields_at=days, threads=self.threads)
-        with self._lock:
-            self.runs += len(requests)
+        self.runs += len(requests)
         if not np.isfinite(found.density).all():
             raise NotConverged("A run of the fit gave no finite density.")
-        return found.density
-
-    def _run(self, rows: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-        days = self.days
-        densities = self.densities(rows, days)
         place = {float(day): k for k, day in enumerate(days)}
         return [
             np.concatenate(
-                [
-                    one.errors(fields[place[one.day]], self.unknowns.parameters(row))
-                    for one in self.observations
-                ]
+                [one.errors(fields[place[one.day]], parameters) for one in self.observations]
             )
-            for row, fields in zip(rows, densities, strict=True)
+            for parameters, fields in zip(sets, found.density, strict=True)
         ]
 
     def log_likelihood(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -148,22 +148,13 @@ def _outline(
     twin = prepared.twin
     volume_ml = twin.grid.volume_ml(mask)
     if volume_ml < LEAST_OUTLINED_ML:
+        meter = PatchedOutline.undivided(twin.mesh, prepared.active_cells())
         return Volume(
-            day, what, _undivided(prepared), threshold, 1e3 * volume_ml, SMALL_SD_LN,
-            1e3 * LEAST_SEEN_ML,
-        )  # fmt: skip
+            day, what, meter, threshold, 1e3 * volume_ml, SMALL_SD_LN, 1e3 * LEAST_SEEN_ML
+        )
     signed = at_nodes(twin, distance_to(mask, twin.grid.spacing_mm))
     patches = patched_outline(twin.mesh, prepared.active_cells(), signed)
     return Outline(day, what, patches, threshold, noise, inward_mm=oedema_mm)
-
-
-def _undivided(prepared: Prepared) -> PatchedOutline:
-    """All elements in which a tumour can live, as one patch."""
-    active = prepared.active_cells()
-    cells = np.ascontiguousarray(prepared.twin.mesh.cells[active], np.int32)
-    volume = np.ascontiguousarray(prepared.twin.mesh.cell_volume[active])
-    patch = np.zeros(len(cells), np.int32)
-    return PatchedOutline(cells, volume, patch, np.zeros(1), np.ones(1))
 
 
 def default_unknowns(twin: Twin, regimen: Regimen) -> Sequence[str]:

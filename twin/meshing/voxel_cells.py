@@ -91,6 +91,28 @@ def cells_at_voxels(
     return found
 
 
+def barycentric(corners: NDArray[np.float64], where: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of the corners of tetrahedra at points, their sum 1, shape (point, 4).
+
+    Parameters
+    ----------
+    corners : ndarray, [mm], shape (point, 4, 3)
+        Of the tetrahedron around each point.
+    where : ndarray, [mm], shape (point, 3)
+
+    Examples
+    --------
+    >>> corner = np.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]])
+    >>> barycentric(corner, np.array([[0.2, 0.1, 0.3]])).round(9).tolist()
+    [[0.4, 0.2, 0.1, 0.3]]
+    """
+    if not len(where):
+        return np.zeros((0, 4))
+    edges = np.swapaxes(corners[:, 1:] - corners[:, :1], 1, 2)
+    last = np.linalg.solve(edges, (where - corners[:, 0])[..., None])[..., 0]
+    return np.column_stack([1.0 - last.sum(axis=1), last])
+
+
 def linear_at(
     mesh: Mesh, values: NDArray[np.floating], cell: NDArray[np.integer], where: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
